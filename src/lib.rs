@@ -1,0 +1,122 @@
+//! The map of `telemetry-upload`.
+//!
+//! Hook scripts and host CLIs append events, one JSON object a line, to a JSONL buffer. One pass of
+//! this program reads the buffer, drops what is older than 30 days, posts the rest in batches to
+//! Application Insights, and truncates the buffer only after the server accepted it.
+//!
+//! # The one path an event walks
+//!
+//! ```text
+//! buffer ─read─▶ line ─parse─▶ Event ─wrap─▶ Envelope ─pack─▶ Batch ─post─▶ Reply ─judge─▶ Verdict ─▶ Fate ─commit─▶ cursor
+//!                      │now           privacy        limits      World    total table
+//!                      └▶ DropReason (counted) ───────────────────────────────────────────▶┘
+//! ```
+//!
+//! # The law
+//!
+//! `seen = delivered + dropped(reason) + kept`, for every pass. No line leaves the buffer without a
+//! fate, and every dropped line is counted under its reason. Blank lines are not lines.
+//!
+//! # The states of a buffer
+//!
+//! The inode never changes: nothing here renames, unlinks or rewrites a region that is not yet
+//! delivered, so a producer that holds the file open, with or without a lock, still appends to the
+//! file we keep.
+//!
+//! ```text
+//! 0            dead bytes            offset          live bytes             size
+//! ├──────────────────────────────────┼───────────────────────────────────────┤
+//!   delivered, or counted as dropped │ still to send                 [torn tail]
+//! ```
+//!
+//! | state | on disk | made by | left by |
+//! |---|---|---|---|
+//! | EMPTY | size 0 | truncation | a producer's append |
+//! | WAITING | no valid cursor, size > 0 | append | the first commit |
+//! | PARTLY | valid cursor, offset < size | commit after each batch | further commits |
+//! | SPENT | valid cursor, offset = size | the last commit | settle: truncate to 0, sync, commit 0 |
+//! | MOVING | dead bytes blanked, then overwritten by a copy of the live bytes | settle with something left | truncate to the copy's length, sync, commit 0 |
+//!
+//! A cursor is valid if its inode is the buffer's, its offset is not beyond the size, and the 64-bit
+//! check over the (at most 256) bytes before the offset still holds. Otherwise reading starts at 0.
+//! Losing a cursor repeats events; it never loses one.
+//!
+//! # Crash matrix (a kill or a power cut at any instant loses nothing)
+//!
+//! | at | on disk | the next pass | sent twice |
+//! |---|---|---|---|
+//! | before the reply is read | the old cursor | sends the batch again | at most the batch |
+//! | kept lines re-appended, before the commit | kept lines twice | sends the batch again, the copies too; a torn copy is one malformed fragment | at most the batch |
+//! | commit half written | the other slot is valid | sends the batch again | at most the batch |
+//! | blanking or copying, before the truncation | dead bytes changed, checked bytes intact | the cursor is valid: goes on, settles anew | nothing |
+//! | after the truncation | size < offset, or the check differs | starts at 0, which is exactly the tail | nothing |
+//! | after its sync, before the commit of 0 | the same | starts at 0 | nothing |
+//! | any row, and the cursor deleted or the file replaced by a copy | no valid cursor | starts at 0 | what stood before the cursor |
+//!
+//! # Locks
+//!
+//! `upload/uploader.lock` is held for a whole pass, a buffer's own lock only around an append of ours
+//! or a truncation: microseconds. No lock is held across a post, a pause, a sync or a large copy.
+//! Order: the uploader's lock, then one buffer's. On Linux a write lease guards the truncation too.
+//!
+//! # What is deliberately absent
+//!
+//! No rename of a buffer, no attempt counter that drops events, no async runtime, no statics, no
+//! configuration read from the current directory, no retry that outlives the pass.
+//!
+//! Threads: the watchdog ([`watchdog`]), because a pass must end whatever DNS, TLS or a server does,
+//! and the emulator's, one a connection, because a scripted hang must not stop its other clients.
+
+#![doc(html_no_source)]
+
+pub mod cli;
+pub mod settings;
+
+pub mod ci;
+pub mod consent;
+pub mod paths;
+
+pub mod connection;
+pub mod redirect;
+
+pub mod buffer;
+pub mod cursor;
+pub mod lease;
+pub mod lines;
+pub mod lock;
+pub mod os;
+pub mod settle;
+
+pub mod event;
+
+pub mod envelope;
+pub mod privacy;
+
+pub mod batch;
+pub mod lane;
+
+pub mod fate;
+pub mod retry;
+pub mod verdict;
+
+pub mod route;
+pub mod send;
+pub mod stop;
+
+pub mod dry_run;
+pub mod upload;
+
+pub mod clock;
+pub mod gzip;
+pub mod watchdog;
+pub mod world;
+
+pub mod journal;
+pub mod records;
+pub mod state;
+
+pub mod summary;
+pub mod terminal;
+
+pub mod commands;
+pub mod emulator;
