@@ -1,0 +1,289 @@
+//! One buffer during one pass: opened once, read without a lock, committed, re-appended to, settled.
+//! With `cursor.rs`, `settle.rs` and `lines.rs` the only code that touches a buffer.
+
+use crate::cursor::{self, Cursor, Mark};
+use crate::lines::{HEAD_BYTES, Lines, Next, Shape};
+use crate::lock;
+use crate::os::{self, Open};
+use crate::paths::{self, Paths};
+use anyhow::{Context, Result};
+use std::fs::File;
+use std::io;
+use std::ops::Range;
+use std::path::PathBuf;
+use std::time::SystemTime;
+
+/// The buffers of a data folder, by name, in a stable order. A missing folder has none.
+///
+/// # Errors
+/// A folder that cannot be listed.
+pub fn names(paths: &Paths) -> Result<Vec<String>> {
+    let folder = paths.data();
+    let listing = match std::fs::read_dir(folder) {
+        Ok(listing) => listing,
+        Err(err) if err.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(err) => return Err(err).with_context(|| format!("cannot list {}", folder.display())),
+    };
+    let mut names = Vec::new();
+    for entry in listing {
+        let name = entry
+            .with_context(|| format!("cannot list {}", folder.display()))?
+            .file_name();
+        names.extend(
+            name.into_string()
+                .ok()
+                .filter(|name| paths::is_buffer(name)),
+        );
+    }
+    names.sort();
+    Ok(names)
+}
+
+/// Whether a buffer may hold something for a pass. Costs one `stat`; what is not a regular file
+/// counts, so that the pass says what is wrong with it.
+pub fn has_bytes(paths: &Paths, name: &str) -> bool {
+    std::fs::symlink_metadata(paths.buffer(name))
+        .is_ok_and(|found| !found.is_file() || found.len() > 0)
+}
+
+/// An open buffer.
+#[derive(Debug)]
+pub struct Buffer {
+    /// Its file name.
+    pub name: String,
+    pub(crate) path: PathBuf,
+    pub(crate) file: File,
+    pub(crate) inode: u64,
+    /// Bytes when it was opened; nothing beyond is read in this pass.
+    pub size: u64,
+    /// When it was last appended to, for the age of a torn tail.
+    pub modified: Option<SystemTime>,
+    /// How far it is delivered.
+    pub mark: Mark,
+    /// Where reading ended: at the size, or where a torn tail begins that was left alone.
+    pub read_to: u64,
+    cursor_path: PathBuf,
+    cursor: Option<Cursor>,
+    /// Where this pass re-appended lines: not news to anyone.
+    own: Vec<Range<u64>>,
+    #[cfg(windows)]
+    sidecar: File,
+}
+
+impl Buffer {
+    /// Opens a buffer to deliver it. Only what is durable will be sent, so it is synced first.
+    ///
+    /// # Errors
+    /// A buffer or cursor that is not a plain file of this user's own, or cannot be read or synced.
+    pub fn open(paths: &Paths, name: &str) -> Result<Buffer> {
+        let buffer = Buffer::look(paths, name, Open::Update)?;
+        buffer
+            .file
+            .sync_data()
+            .with_context(|| format!("cannot sync {}", buffer.path.display()))?;
+        Ok(buffer)
+    }
+
+    /// Opens a buffer only to look at it: changes and makes nothing.
+    pub fn look(paths: &Paths, name: &str, open: Open) -> Result<Buffer> {
+        let path = paths.buffer(name);
+        let file =
+            os::open(&path, open).with_context(|| format!("cannot open {}", path.display()))?;
+        let metadata = file
+            .metadata()
+            .with_context(|| format!("cannot read {}", path.display()))?;
+        let cursor_path = paths.cursor(name);
+        let (inode, size) = (os::inode(&metadata), metadata.len());
+        let mark = cursor::peek(&cursor_path)
+            .with_context(|| format!("cannot read {}", cursor_path.display()))?
+            .mark(&file, inode, size)
+            .with_context(|| format!("cannot read {}", path.display()))?;
+        Ok(Buffer {
+            name: name.to_owned(),
+            path,
+            file,
+            inode,
+            size,
+            modified: metadata.modified().ok(),
+            mark,
+            read_to: size,
+            cursor_path,
+            cursor: None,
+            own: Vec::new(),
+            #[cfg(windows)]
+            sidecar: os::open(&paths.sidecar(name), Open::Create)?,
+        })
+    }
+
+    /// A reader over what is not delivered yet.
+    pub fn lines(&self, line_bytes_max: usize) -> Lines {
+        Lines::new(&self.mark, self.size, line_bytes_max)
+    }
+
+    /// Reads the next line.
+    pub fn next(&self, lines: &mut Lines) -> Result<Next> {
+        lines
+            .next(&self.file)
+            .with_context(|| format!("cannot read {}", self.path.display()))
+    }
+
+    /// Makes sure there is a cursor to move. Nothing is posted before: without one (a full disk)
+    /// every pass would repeat what it posts.
+    pub fn arm(&mut self) -> Result<()> {
+        if self.cursor.is_none() {
+            let path = &self.cursor_path;
+            let cursor =
+                Cursor::open(path).with_context(|| format!("cannot write {}", path.display()))?;
+            self.cursor = Some(cursor);
+        }
+        Ok(())
+    }
+
+    /// Moves the cursor to `mark`, durably.
+    pub fn commit(&mut self, mark: &Mark) -> Result<()> {
+        if *mark == self.mark {
+            return Ok(());
+        }
+        self.arm()?;
+        let path = &self.cursor_path;
+        if let Some(cursor) = &mut self.cursor {
+            cursor
+                .commit(self.inode, mark)
+                .with_context(|| format!("cannot write {}", path.display()))?;
+        }
+        self.mark = *mark;
+        Ok(())
+    }
+
+    /// Appends lines to be kept again, in their original bytes, so that the cursor may pass the
+    /// places where they stand now: one write, durable when this returns.
+    ///
+    /// The write begins with a newline, because a producer may have left a torn line at the end. If
+    /// the lock stays taken (a hung hook) it is done without: one append write is safe.
+    ///
+    /// Should the file not hold what was read before `end` any more, the person changed it, and what
+    /// they removed is not brought back.
+    ///
+    /// # Errors
+    /// A full disk, mostly. The cursor must stay then: a repeated batch, never a loss.
+    pub fn requeue<'a>(&mut self, end: &Mark, lines: impl Iterator<Item = &'a [u8]>) -> Result<()> {
+        let mut block = vec![b'\n'];
+        for line in lines {
+            block.extend_from_slice(line);
+            block.push(b'\n');
+        }
+        if block.len() == 1 {
+            return Ok(());
+        }
+        let context = || {
+            format!(
+                "cannot append the lines to be kept to {}",
+                self.path.display()
+            )
+        };
+        let held = lock::take(self.lock_file()).with_context(context)?;
+        if !end.holds(&self.file).with_context(context)? {
+            return Ok(());
+        }
+        let end = os::append(&self.file, &self.path, &block).with_context(context)?;
+        drop(held);
+        self.file.sync_data().with_context(context)?;
+        self.own.push(end - block.len() as u64..end);
+        Ok(())
+    }
+
+    /// What producers lock: the buffer itself, or on Windows its sidecar.
+    pub(crate) fn lock_file(&self) -> &File {
+        #[cfg(windows)]
+        return &self.sidecar;
+        #[cfg(not(windows))]
+        return &self.file;
+    }
+
+    /// Current length.
+    pub(crate) fn length(&self) -> io::Result<u64> {
+        Ok(self.file.metadata()?.len())
+    }
+
+    /// After a truncation moved everything forward by `bytes`.
+    pub(crate) fn shifted(&mut self, bytes: u64) {
+        self.read_to = self.read_to.saturating_sub(bytes);
+        for own in &mut self.own {
+            *own = own.start.saturating_sub(bytes)..own.end.saturating_sub(bytes);
+        }
+    }
+
+    /// Looks at what others appended during the pass, and lets the descriptor go.
+    pub fn close(self) -> Result<Closed> {
+        let seen = Seen {
+            own: &self.own,
+            from: self.read_to,
+            to: self.length()?,
+        };
+        let (news, tail) = seen
+            .scan(&self.file)
+            .with_context(|| format!("cannot read {}", self.path.display()))?;
+        Ok(Closed {
+            name: self.name,
+            news,
+            tail,
+        })
+    }
+}
+
+/// What a closed buffer looked like, to be compared once the uploader's lock is free.
+#[derive(Debug)]
+pub struct Closed {
+    name: String,
+    news: bool,
+    tail: u64,
+}
+
+impl Closed {
+    /// Whether complete lines stand in the buffer that this pass has not judged. A producer appends
+    /// before it tries the lock and the uploader releases before it looks, so one of the two sees
+    /// the event. A torn tail and lines this pass kept are not news, or it would spin.
+    pub fn has_news(&self, paths: &Paths) -> bool {
+        if self.news {
+            return true;
+        }
+        let Ok(file) = os::open(&paths.buffer(&self.name), Open::Read) else {
+            return false;
+        };
+        let Ok(to) = file.metadata().map(|found| found.len()) else {
+            return false;
+        };
+        // Shorter than it was: emptied by hand, and whatever stands in it now is new.
+        let from = if to < self.tail { 0 } else { self.tail };
+        Seen { own: &[], from, to }
+            .scan(&file)
+            .is_ok_and(|(news, _)| news)
+    }
+}
+
+struct Seen<'a> {
+    own: &'a [Range<u64>],
+    from: u64,
+    to: u64,
+}
+
+impl Seen<'_> {
+    /// Whether a complete line that is not our own begins in the range, and where the tail begins.
+    fn scan(&self, file: &File) -> io::Result<(bool, u64)> {
+        let start = Mark {
+            offset: self.from,
+            ..Mark::default()
+        };
+        let mut lines = Lines::new(&start, self.to, HEAD_BYTES);
+        loop {
+            match lines.next(file)? {
+                Next::Line(line) if line.shape == Shape::Tail => {
+                    return Ok((false, line.at.offset));
+                }
+                Next::Line(line) if self.own.iter().any(|own| own.contains(&line.at.offset)) => {}
+                Next::Line(_) | Next::Changed => return Ok((true, self.to)),
+                Next::End => return Ok((false, lines.mark().offset)),
+            }
+        }
+    }
+}

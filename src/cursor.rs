@@ -1,0 +1,338 @@
+//! How far a buffer is delivered: two 512-byte slots in `upload/<buffer>.cursor`, written in turn
+//! and in place, so that a commit needs no new blocks on a full disk and a torn one leaves the other.
+//!
+//! Each slot is one readable line: `cursor1 seq=7 inode=42 offset=3480 check=<hex> sum=<hex>`.
+
+use crate::os::{self, Open};
+use std::fs::File;
+use std::io;
+use std::path::Path;
+
+/// Bytes of one slot: a sector, which disks write whole or not at all.
+pub const SLOT_BYTES: usize = 512;
+
+/// Bytes before an offset that vouch for it.
+pub const TRAIL_BYTES: usize = 256;
+
+/// The last bytes before an offset, at most [`TRAIL_BYTES`], **as they were read**, never re-read:
+/// if the file holds others now, the person changed it, and the person wins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Trail {
+    bytes: [u8; TRAIL_BYTES],
+    length: usize,
+}
+
+impl Default for Trail {
+    fn default() -> Self {
+        Trail {
+            bytes: [0; TRAIL_BYTES],
+            length: 0,
+        }
+    }
+}
+
+impl Trail {
+    /// The trail of everything up to the end of `bytes`.
+    pub fn of(bytes: &[u8]) -> Trail {
+        let kept = &bytes[bytes.len().saturating_sub(TRAIL_BYTES)..];
+        let mut trail = Trail {
+            length: kept.len(),
+            ..Trail::default()
+        };
+        trail.bytes[..kept.len()].copy_from_slice(kept);
+        trail
+    }
+
+    /// The trail after `more` has followed.
+    #[must_use]
+    pub fn then(&self, more: &[u8]) -> Trail {
+        Trail::of(&[self.bytes(), more].concat())
+    }
+
+    /// The bytes themselves.
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes[..self.length]
+    }
+
+    /// 64-bit FNV-1a (Fowler, Noll, Vo) over the bytes.
+    pub fn check(&self) -> u64 {
+        fnv1a(self.bytes())
+    }
+}
+
+/// A place in a buffer, and the bytes that vouch for it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Mark {
+    /// Bytes from the start of the file.
+    pub offset: u64,
+    /// What stands right before it.
+    pub trail: Trail,
+}
+
+impl Mark {
+    /// Where the file is when `bytes` have followed this mark.
+    #[must_use]
+    pub fn after(&self, bytes: &[u8]) -> Mark {
+        Mark {
+            offset: self.offset + bytes.len() as u64,
+            trail: self.trail.then(bytes),
+        }
+    }
+
+    /// Whether the file still holds the bytes that vouch for this mark.
+    pub fn holds(&self, file: &File) -> io::Result<bool> {
+        let expected = self.trail.bytes();
+        let mut found = [0; TRAIL_BYTES];
+        let found = &mut found[..expected.len()];
+        let read = os::read_at(file, found, self.offset - expected.len() as u64)?;
+        Ok(read == expected.len() && found == expected)
+    }
+}
+
+/// One commit, as it stands in a slot.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Slot {
+    sequence: u64,
+    inode: u64,
+    offset: u64,
+    check: u64,
+}
+
+impl Slot {
+    fn encode(&self) -> [u8; SLOT_BYTES] {
+        let fields = format!(
+            "cursor1 seq={} inode={} offset={} check={:016x}",
+            self.sequence, self.inode, self.offset, self.check
+        );
+        let line = format!("{fields} sum={:016x}", fnv1a(fields.as_bytes()));
+        let mut slot = [b' '; SLOT_BYTES];
+        slot[..line.len()].copy_from_slice(line.as_bytes());
+        slot[SLOT_BYTES - 1] = b'\n';
+        slot
+    }
+
+    fn decode(bytes: &[u8]) -> Option<Slot> {
+        let line = std::str::from_utf8(bytes).ok()?.trim_end();
+        let (fields, sum) = line.rsplit_once(" sum=")?;
+        if u64::from_str_radix(sum, 16).ok()? != fnv1a(fields.as_bytes()) {
+            return None;
+        }
+        let mut words = fields.split(' ');
+        let mut value = |key: &str| words.next()?.strip_prefix(key);
+        value("cursor1")?;
+        Some(Slot {
+            sequence: value("seq=")?.parse().ok()?,
+            inode: value("inode=")?.parse().ok()?,
+            offset: value("offset=")?.parse().ok()?,
+            check: u64::from_str_radix(value("check=")?, 16).ok()?,
+        })
+    }
+
+    /// The valid slot with the highest sequence; none if both are damaged.
+    fn highest(file: &[u8]) -> Option<Slot> {
+        file.chunks(SLOT_BYTES)
+            .take(2)
+            .filter_map(Slot::decode)
+            .max_by_key(|slot| slot.sequence)
+    }
+
+    /// The mark this slot stands for, if it is still true of the buffer; else the file's start.
+    pub fn mark(&self, buffer: &File, inode: u64, size: u64) -> io::Result<Mark> {
+        if self.inode != inode || self.offset > size {
+            return Ok(Mark::default());
+        }
+        let length = self.offset.min(TRAIL_BYTES as u64);
+        let mut bytes = [0; TRAIL_BYTES];
+        let bytes = &mut bytes[..usize::try_from(length).map_err(io::Error::other)?];
+        let read = os::read_at(buffer, bytes, self.offset - length)?;
+        let trail = Trail::of(&bytes[..read]);
+        if trail.check() == self.check {
+            return Ok(Mark {
+                offset: self.offset,
+                trail,
+            });
+        }
+        Ok(Mark::default())
+    }
+}
+
+/// What the cursor file says, without making one: a missing or damaged file says "from the start".
+pub fn peek(path: &Path) -> io::Result<Slot> {
+    match os::open(path, Open::Read) {
+        Ok(file) => Ok(Slot::highest(&read_slots(&file)?).unwrap_or_default()),
+        Err(err) if err.kind() == io::ErrorKind::NotFound => Ok(Slot::default()),
+        Err(err) => Err(err),
+    }
+}
+
+/// The open cursor file.
+#[derive(Debug)]
+pub struct Cursor {
+    file: File,
+    last: Slot,
+}
+
+impl Cursor {
+    /// Opens the cursor file, making it, with real bytes, durably, if it is missing or short.
+    ///
+    /// # Errors
+    /// Where it cannot be made (a full disk), nothing may be posted: every pass would repeat it.
+    pub fn open(path: &Path) -> io::Result<Cursor> {
+        let file = os::open(path, Open::Create)?;
+        let bytes = read_slots(&file)?;
+        let last = Slot::highest(&bytes).unwrap_or_default();
+        if bytes.len() < 2 * SLOT_BYTES {
+            os::write_at(&file, &[last.encode(), last.encode()].concat(), 0)?;
+            file.sync_all()?;
+            if let Some(folder) = path.parent() {
+                os::sync_dir(folder)?;
+            }
+        }
+        Ok(Cursor { file, last })
+    }
+
+    /// Moves the cursor, durably, by overwriting the older slot.
+    pub fn commit(&mut self, inode: u64, mark: &Mark) -> io::Result<()> {
+        let next = Slot {
+            sequence: self.last.sequence + 1,
+            inode,
+            offset: mark.offset,
+            check: mark.trail.check(),
+        };
+        os::write_at(
+            &self.file,
+            &next.encode(),
+            next.sequence % 2 * SLOT_BYTES as u64,
+        )?;
+        self.file.sync_data()?;
+        self.last = next;
+        Ok(())
+    }
+}
+
+fn read_slots(file: &File) -> io::Result<Vec<u8>> {
+    let mut bytes = vec![0; 2 * SLOT_BYTES];
+    let read = os::read_at(file, &mut bytes, 0)?;
+    bytes.truncate(read);
+    Ok(bytes)
+}
+
+/// FNV-1a, 64 bit: <https://datatracker.ietf.org/doc/html/draft-eastlake-fnv>. It guards against
+/// accidents, not against a forger, who could edit the buffer itself.
+fn fnv1a(bytes: &[u8]) -> u64 {
+    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn slot(sequence: u64) -> Slot {
+        Slot {
+            sequence,
+            inode: 42,
+            offset: 3480,
+            check: 7,
+        }
+    }
+
+    #[test]
+    fn the_hash_is_fnv_1a() {
+        assert_eq!(fnv1a(b""), 0xcbf2_9ce4_8422_2325);
+        assert_eq!(fnv1a(b"foobar"), 0x8594_4171_f739_67e8);
+    }
+
+    #[test]
+    fn a_slot_is_one_readable_line_of_a_sector() {
+        let bytes = slot(7).encode();
+        let text = String::from_utf8_lossy(&bytes);
+        assert!(text.starts_with("cursor1 seq=7 inode=42 offset=3480 check=0000000000000007 sum="));
+        assert_eq!((bytes.len(), text.matches('\n').count()), (512, 1));
+    }
+
+    #[test]
+    fn the_highest_valid_slot_wins() {
+        let both = [slot(8).encode(), slot(7).encode()].concat();
+        assert_eq!(Slot::highest(&both), Some(slot(8)));
+        let mut torn = both.clone();
+        torn[20] ^= 1;
+        assert_eq!(Slot::highest(&torn), Some(slot(7)));
+        torn[SLOT_BYTES + 20] ^= 1;
+        assert_eq!(Slot::highest(&torn), None);
+    }
+
+    #[test]
+    fn commits_alternate_between_the_slots_and_survive_reopening() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("b.cursor");
+        let mut cursor = Cursor::open(&path).unwrap();
+        let before = std::fs::read(&path).unwrap();
+        cursor
+            .commit(9, &Mark::default().after(b"hello\n"))
+            .unwrap();
+        let first = std::fs::read(&path).unwrap();
+        assert_eq!(before[..512], first[..512]);
+        cursor
+            .commit(9, &Mark::default().after(b"hello\nworld\n"))
+            .unwrap();
+        let second = std::fs::read(&path).unwrap();
+        assert_eq!(first[512..], second[512..]);
+        assert_eq!(Cursor::open(&path).unwrap().last.offset, 12);
+        assert_eq!(peek(&path).unwrap().offset, 12);
+    }
+
+    #[test]
+    fn a_cursor_of_another_inode_a_longer_file_or_other_bytes_starts_at_0() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("buffer");
+        let check = |content: &str, inode: u64, expected: u64| {
+            std::fs::write(&path, content).unwrap();
+            let file = os::open(&path, Open::Read).unwrap();
+            let slot = Slot {
+                sequence: 1,
+                inode: 9,
+                offset: 6,
+                check: Trail::of(b"hello\n").check(),
+            };
+            let mark = slot.mark(&file, inode, content.len() as u64).unwrap();
+            assert_eq!(mark.offset, expected, "{content:?}");
+        };
+        check("hello\nworld\n", 9, 6);
+        check("hello\n", 9, 6);
+        check("hello\nworld\n", 8, 0);
+        check("hell", 9, 0);
+        check("jello\nworld\n", 9, 0);
+    }
+
+    proptest! {
+        #[test]
+        fn every_slot_survives_its_encoding(sequence: u64, inode: u64, offset: u64, check: u64) {
+            let slot = Slot { sequence, inode, offset, check };
+            prop_assert_eq!(Slot::decode(&slot.encode()), Some(slot));
+        }
+
+        #[test]
+        fn a_damaged_slot_is_never_taken_for_another(at in 0usize..90, bit in 0u8..8) {
+            let mut bytes = slot(7).encode();
+            bytes[at] ^= 1 << bit;
+            let read = Slot::decode(&bytes);
+            prop_assert!(read.is_none() || read == Some(slot(7)), "{:?}", read);
+        }
+
+        #[test]
+        fn any_bytes_are_read_without_panic(bytes: Vec<u8>) {
+            let _ = Slot::highest(&bytes);
+        }
+
+        #[test]
+        fn a_trail_is_the_last_256_bytes(first: Vec<u8>, more in prop::collection::vec(any::<u8>(), 0..600)) {
+            let all = [first.clone(), more.clone()].concat();
+            let expected = &all[all.len().saturating_sub(TRAIL_BYTES)..];
+            let found = Trail::of(&first).then(&more);
+            prop_assert_eq!(found.bytes(), expected);
+        }
+    }
+}

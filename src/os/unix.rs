@@ -1,0 +1,103 @@
+//! Unix: run on Linux; macOS differs only in what `boot` can say.
+
+use super::refused;
+use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
+use std::fs::{DirBuilder, File, Metadata, OpenOptions};
+use std::io::{self, Seek};
+use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt};
+use std::path::Path;
+
+pub(super) fn open_nofollow(options: &mut OpenOptions, path: &Path) -> io::Result<File> {
+    let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let flags = i32::try_from(flags.bits()).map_err(io::Error::other)?;
+    options
+        .mode(0o600)
+        .custom_flags(flags)
+        .open(path)
+        .map_err(|err| {
+            if err.raw_os_error() == Some(rustix::io::Errno::LOOP.raw_os_error()) {
+                refused("it is a symbolic link, which is not followed here")
+            } else {
+                err
+            }
+        })
+}
+
+pub(super) fn check_ownership(metadata: &Metadata) -> io::Result<()> {
+    // A second name would let a file elsewhere be truncated through ours.
+    if metadata.nlink() > 1 {
+        return Err(refused("it has more than one hard link"));
+    }
+    check_owner(metadata)
+}
+
+pub(super) fn check_owner(metadata: &Metadata) -> io::Result<()> {
+    let (owner, me) = (metadata.uid(), rustix::process::geteuid().as_raw());
+    if owner == me {
+        return Ok(());
+    }
+    Err(refused(format!(
+        "it belongs to another user (uid {owner}; this is uid {me})"
+    )))
+}
+
+pub(super) fn create_dir(path: &Path) -> io::Result<()> {
+    DirBuilder::new().recursive(true).mode(0o700).create(path)
+}
+
+pub(super) fn sync_dir(path: &Path) -> io::Result<()> {
+    File::open(path)?.sync_all()
+}
+
+pub(super) fn read_once_at(file: &File, into: &mut [u8], offset: u64) -> io::Result<usize> {
+    file.read_at(into, offset)
+}
+
+pub(super) fn write_once_at(file: &File, bytes: &[u8], offset: u64) -> io::Result<usize> {
+    file.write_at(bytes, offset)
+}
+
+pub(super) fn inode(metadata: &Metadata) -> u64 {
+    metadata.ino()
+}
+
+/// Append mode, switched on for one write: `pwrite` on an append descriptor would append, and a
+/// second descriptor of our own would deny us the lease.
+pub(super) struct AppendMode<'a>(&'a File);
+
+impl<'a> AppendMode<'a> {
+    pub(super) fn on(file: &'a File, _path: &Path) -> io::Result<Self> {
+        fcntl_setfl(file, fcntl_getfl(file)? | OFlags::APPEND)?;
+        Ok(AppendMode(file))
+    }
+
+    pub(super) fn writer(&mut self) -> &mut &'a File {
+        &mut self.0
+    }
+
+    pub(super) fn position(&mut self) -> io::Result<u64> {
+        self.0.stream_position()
+    }
+}
+
+impl Drop for AppendMode<'_> {
+    fn drop(&mut self) {
+        // Cannot fail on an open descriptor; were it to, the next in-place write is checked by
+        // its own sync and the cursor would stay.
+        if let Ok(flags) = fcntl_getfl(self.0) {
+            let _ = fcntl_setfl(self.0, flags - OFlags::APPEND);
+        }
+    }
+}
+
+#[cfg(target_os = "linux")]
+pub(super) fn boot() -> Option<(String, i64)> {
+    let id = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
+    let up = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+    Some((id.trim().to_owned(), up.tv_sec))
+}
+
+#[cfg(not(target_os = "linux"))]
+pub(super) fn boot() -> Option<(String, i64)> {
+    None
+}

@@ -1,0 +1,181 @@
+//! The name of every file this program touches. Nothing here makes, opens or checks one.
+
+use anyhow::{Context, Result, bail};
+use directories::BaseDirs;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+/// Beginning of every buffer's file name.
+const BUFFER_STEM: &str = "telemetry-events";
+
+/// The files of one application.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Paths {
+    data: PathBuf,
+}
+
+impl Paths {
+    /// The data folder given by hand, or the application's own: `$XDG_DATA_HOME/<app>` or
+    /// `~/.local/share/<app>` on every Unix, `%LOCALAPPDATA%\<app>` on Windows.
+    ///
+    /// # Errors
+    /// An application name that could leave the folder, or no home folder to start from.
+    pub fn find(
+        app: &str,
+        data_dir: Option<&Path>,
+        env: &BTreeMap<String, String>,
+    ) -> Result<Paths> {
+        check_app(app)?;
+        let data = match data_dir {
+            Some(dir) => std::path::absolute(dir)
+                .with_context(|| format!("cannot use {} as the data folder", dir.display()))?,
+            None => default_data_dir(app, env)?,
+        };
+        Ok(Paths { data })
+    }
+
+    /// The data folder itself.
+    pub fn data(&self) -> &Path {
+        &self.data
+    }
+
+    /// Consent, in the host's format: `telemetry.json`.
+    pub fn consent(&self) -> PathBuf {
+        self.data.join("telemetry.json")
+    }
+
+    /// The person's or the installer's settings: `config.json`.
+    pub fn config(&self) -> PathBuf {
+        self.data.join("config.json")
+    }
+
+    /// The folder of the uploader's own files.
+    pub fn upload(&self) -> PathBuf {
+        self.data.join("upload")
+    }
+
+    /// Held for a whole pass; never unlinked.
+    pub fn uploader_lock(&self) -> PathBuf {
+        self.upload().join("uploader.lock")
+    }
+
+    /// What one pass leaves for the next.
+    pub fn state(&self) -> PathBuf {
+        self.upload().join("state.json")
+    }
+
+    /// Lines refused for good, with the reason.
+    pub fn rejected(&self) -> PathBuf {
+        self.upload().join("rejected.jsonl")
+    }
+
+    /// Local copy of what was sent.
+    pub fn sent(&self) -> PathBuf {
+        self.upload().join("sent.jsonl")
+    }
+
+    /// One line a pass and a failure.
+    pub fn log(&self) -> PathBuf {
+        self.upload().join("upload.log")
+    }
+
+    /// A buffer of this name.
+    pub fn buffer(&self, name: &str) -> PathBuf {
+        self.data.join(name)
+    }
+
+    /// How far a buffer is delivered. Not `<buffer>.lock`: Atomic's own lock code unlinks that name.
+    pub fn cursor(&self, buffer: &str) -> PathBuf {
+        self.upload().join(format!("{buffer}.cursor"))
+    }
+
+    /// Where a buffer's lock lives on Windows, whose locks are mandatory and would stop appenders.
+    pub fn sidecar(&self, buffer: &str) -> PathBuf {
+        self.upload().join(format!("{buffer}.lck"))
+    }
+}
+
+/// Whether a file of this name is a buffer: `telemetry-events.jsonl` or
+/// `telemetry-events-<producer>.jsonl`.
+pub fn is_buffer(name: &str) -> bool {
+    let Some(producer) = name
+        .strip_prefix(BUFFER_STEM)
+        .and_then(|rest| rest.strip_suffix(".jsonl"))
+    else {
+        return false;
+    };
+    producer.is_empty() || (producer.starts_with('-') && producer.len() > 1)
+}
+
+/// Names become parts of paths and of variable names, so they are plain.
+fn check_app(app: &str) -> Result<()> {
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+    if app.is_empty() || app.len() > 64 || app.starts_with('.') || !app.chars().all(plain) {
+        bail!(
+            "the application name must be 1 to 64 letters, digits, '.', '_' or '-', and not begin with '.' (for example: --app atomic)"
+        );
+    }
+    Ok(())
+}
+
+/// `directories` alone would disagree with Atomic on macOS and Windows, whose folders these are.
+fn default_data_dir(app: &str, env: &BTreeMap<String, String>) -> Result<PathBuf> {
+    let base = BaseDirs::new().context("cannot find the home folder; name one with --data-dir")?;
+    if cfg!(windows) {
+        return Ok(base.data_local_dir().join(app));
+    }
+    // A relative XDG_DATA_HOME is invalid by its specification and would mean the current directory.
+    let xdg = env
+        .get("XDG_DATA_HOME")
+        .map(PathBuf::from)
+        .filter(|dir| dir.is_absolute());
+    let unix = xdg
+        .unwrap_or_else(|| base.home_dir().join(".local/share"))
+        .join(app);
+    let native = base.data_dir().join(app);
+    Ok(if !unix.exists() && native.exists() {
+        native
+    } else {
+        unix
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn buffers_are_told_by_their_names() {
+        for name in [
+            "telemetry-events.jsonl",
+            "telemetry-events-claude.jsonl",
+            "telemetry-events-a-b.jsonl",
+        ] {
+            assert!(is_buffer(name), "{name}");
+        }
+        for name in [
+            "telemetry-events-.jsonl",
+            "telemetry-events.jsonl.bak",
+            "telemetry-eventsx.jsonl",
+            "x.jsonl",
+            "",
+        ] {
+            assert!(!is_buffer(name), "{name}");
+        }
+    }
+
+    #[test]
+    fn an_application_name_cannot_leave_its_folder() {
+        for app in ["", "..", ".hidden", "a/b", "a\\b", "a b", &"x".repeat(65)] {
+            assert!(check_app(app).is_err(), "{app:?}");
+        }
+        assert!(check_app("atomic-2.x_y").is_ok());
+    }
+
+    #[test]
+    fn a_relative_xdg_folder_is_not_the_current_directory() {
+        let env = BTreeMap::from([("XDG_DATA_HOME".to_owned(), "relative".to_owned())]);
+        let paths = Paths::find("atomic", None, &env).unwrap();
+        assert!(paths.data().is_absolute() && paths.data().ends_with(".local/share/atomic"));
+    }
+}

@@ -1,0 +1,218 @@
+//! The end of a pass over one buffer: what was delivered leaves the file.
+//!
+//! All delivered: truncate to 0. Something left: copy it over the delivered bytes, if it fits there,
+//! and truncate to its length. The file is never rewritten where it is not yet delivered, never
+//! renamed, and every step may be the last one before a power cut (see the crash matrix).
+
+use crate::buffer::Buffer;
+use crate::cursor::Mark;
+use crate::lease::{self, Lease};
+use crate::lock;
+use crate::os;
+use anyhow::{Context, Result};
+use std::io;
+
+/// Bytes copied at once; the bytes that vouch for the offset are compared before each such piece.
+const COPY_BYTES: usize = 64 * 1024;
+
+/// Above this many delivered bytes a descriptor that someone holds open for ever (`tail -f`) no
+/// longer prevents the truncation, or the file would grow for ever.
+const DEAD_BYTES_WITH_LEASE_MAX: u64 = 1024 * 1024;
+
+/// How often a tail that grew during the copying is caught up with; then the next pass settles.
+const CATCH_UPS_MAX: usize = 20;
+
+/// Tries to get lock and lease together, a millisecond apart.
+const GUARD_TRIES_MAX: usize = 200;
+
+/// What became of the delivered bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Settled {
+    /// Nothing was delivered since the last time.
+    Nothing,
+    /// They are gone; the file holds what is still to be sent, and nothing else.
+    Truncated,
+    /// They are gone, although someone held the file open: above 1 MB the lock alone has to do.
+    TruncatedWithoutLease,
+    /// They stay until a later pass: what is left does not fit in their place yet, or the file was
+    /// busy, or it is not the file it was.
+    Left,
+}
+
+/// Takes the delivered bytes out of the buffer, if that can be done safely now.
+///
+/// # Errors
+/// A buffer or cursor that cannot be written; the bytes stay, nothing is lost.
+pub fn settle(buffer: &mut Buffer) -> Result<Settled> {
+    if buffer.mark.offset == 0 {
+        return Ok(Settled::Nothing);
+    }
+    let path = buffer.path.clone();
+    move_and_truncate(buffer).with_context(|| format!("cannot settle {}", path.display()))
+}
+
+fn move_and_truncate(buffer: &mut Buffer) -> Result<Settled> {
+    pass_newlines(buffer)?;
+    let mark = buffer.mark;
+    let mut copied = Copied::default();
+    for _ in 0..CATCH_UPS_MAX {
+        let size = buffer.length()?;
+        if size < mark.offset || !mark.holds(&buffer.file)? {
+            return Ok(Settled::Left);
+        }
+        if !copied.catch_up(buffer, &mark, size)? {
+            return Ok(Settled::Left);
+        }
+        match truncate(buffer, &mark, size, copied.length)? {
+            Cut::Done(settled) => {
+                // In this order: the cut is durable before the cursor says so, or a power cut could
+                // keep the cursor's 0 and not the truncation, and send what was delivered again.
+                buffer.file.sync_data()?;
+                buffer.shifted(mark.offset);
+                buffer.commit(&Mark::default())?;
+                return Ok(settled);
+            }
+            Cut::Grew => {}
+            Cut::Busy => return Ok(Settled::Left),
+        }
+    }
+    Ok(Settled::Left)
+}
+
+/// Moves the cursor over the newlines with which lines were appended again: what is left is then
+/// exactly the lines that are left.
+fn pass_newlines(buffer: &mut Buffer) -> Result<()> {
+    let mut mark = buffer.mark;
+    let mut byte = [0];
+    while os::read_at(&buffer.file, &mut byte, mark.offset)? == 1 && byte == *b"\n" {
+        mark = mark.after(&byte);
+    }
+    buffer.commit(&mark)
+}
+
+/// The copy of the undelivered tail at the front of the file, as far as it has come.
+#[derive(Default)]
+struct Copied {
+    length: u64,
+    blanked: u64,
+}
+
+impl Copied {
+    /// Copies the tail up to `size` to the front; `false` if it does not fit before the bytes that
+    /// vouch for the offset, or those changed.
+    fn catch_up(&mut self, buffer: &Buffer, mark: &Mark, size: u64) -> io::Result<bool> {
+        let tail = size - mark.offset;
+        if tail <= self.length {
+            // It shrank: the person's work, and theirs to keep.
+            return Ok(tail == self.length);
+        }
+        let room = mark.offset - mark.trail.bytes().len() as u64;
+        let Some(blank_to) = next_newline(buffer, tail, room)? else {
+            return Ok(false);
+        };
+        // Without the blanking a reader that has lost the cursor could meet a line of which one half
+        // is from one event and one from another, and which parses.
+        let from = self.blanked.max(self.length);
+        if !write(buffer, mark, from, blank_to, |into, _| {
+            into.fill(b'\n');
+            Ok(())
+        })? {
+            return Ok(false);
+        }
+        self.blanked = self.blanked.max(blank_to);
+        buffer.file.sync_data()?;
+        let whole = write(buffer, mark, self.length, tail, |into, at| {
+            let read = os::read_at(&buffer.file, into, mark.offset + at)?;
+            if read == into.len() {
+                Ok(())
+            } else {
+                Err(io::ErrorKind::UnexpectedEof.into())
+            }
+        })?;
+        if whole {
+            buffer.file.sync_data()?;
+            self.length = tail;
+        }
+        Ok(whole)
+    }
+}
+
+/// Writes `from..to` piece by piece, comparing the vouching bytes before each; `false` if they
+/// changed: someone else edits the file, and it is theirs.
+fn write(
+    buffer: &Buffer,
+    mark: &Mark,
+    from: u64,
+    to: u64,
+    fill: impl Fn(&mut [u8], u64) -> io::Result<()>,
+) -> io::Result<bool> {
+    let mut piece = vec![0; COPY_BYTES];
+    let mut at = from;
+    while at < to {
+        let length = usize::try_from(to - at).map_or(COPY_BYTES, |left| left.min(COPY_BYTES));
+        fill(&mut piece[..length], at)?;
+        if !mark.holds(&buffer.file)? {
+            return Ok(false);
+        }
+        os::write_at(&buffer.file, &piece[..length], at)?;
+        at += length as u64;
+    }
+    Ok(true)
+}
+
+/// The first offset at or after `from` that begins a line, if it is not beyond `room`.
+fn next_newline(buffer: &Buffer, from: u64, room: u64) -> io::Result<Option<u64>> {
+    let mut piece = vec![0; COPY_BYTES];
+    let mut at = from;
+    while at < room {
+        let length = usize::try_from(room - at).map_or(COPY_BYTES, |left| left.min(COPY_BYTES));
+        let read = os::read_at(&buffer.file, &mut piece[..length], at)?;
+        if let Some(newline) = piece[..read].iter().position(|byte| *byte == b'\n') {
+            return Ok(Some(at + newline as u64));
+        }
+        if read == 0 {
+            break;
+        }
+        at += read as u64;
+    }
+    Ok((from == 0).then_some(0))
+}
+
+enum Cut {
+    Done(Settled),
+    Grew,
+    Busy,
+}
+
+/// Truncates under lock and lease, if the file is still exactly what was copied.
+fn truncate(buffer: &Buffer, mark: &Mark, size: u64, length: u64) -> io::Result<Cut> {
+    for tries in 1..=GUARD_TRIES_MAX {
+        let Some(lock) = lock::take(buffer.lock_file())? else {
+            return Ok(Cut::Busy);
+        };
+        let lease = lease::take(&buffer.file);
+        let settled = match &lease {
+            Lease::Held(_) | Lease::Unsupported => Settled::Truncated,
+            // Most who have it open close it within microseconds: only the last try goes without.
+            Lease::Refused
+                if tries == GUARD_TRIES_MAX && mark.offset > DEAD_BYTES_WITH_LEASE_MAX =>
+            {
+                Settled::TruncatedWithoutLease
+            }
+            Lease::Refused => {
+                drop(lock);
+                lock::step();
+                continue;
+            }
+        };
+        if buffer.length()? != size {
+            return Ok(Cut::Grew);
+        }
+        if !mark.holds(&buffer.file)? {
+            return Ok(Cut::Busy);
+        }
+        buffer.file.set_len(length)?;
+        return Ok(Cut::Done(settled));
+    }
+    Ok(Cut::Busy)
+}
