@@ -1,0 +1,786 @@
+//! An [`Event`] → the bytes of its envelope in Breeze's JSON, within Breeze's limits. What may be in
+//! it is [`crate::privacy`]'s to say; this file only gives it its shape.
+//!
+//! The shape and the limits: Application Insights' Bond schemas (`Envelope`, `EventData`,
+//! `ContextTagKeys`) and the answers of the real service. A field over a limit is cut here, because
+//! Breeze refuses the whole event for it.
+
+use crate::event::{DropReason, Event};
+use crate::privacy::{self, KNOWN, Policy, Ruling, snake_case};
+use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
+use serde::Serialize;
+use serde_json::{Map, Value};
+
+/// UTF-16 units of an event's name.
+const NAME_UNITS_MAX: usize = 512;
+/// UTF-16 units of the key of a property or a measurement.
+const KEY_UNITS_MAX: usize = 150;
+/// UTF-16 units of a property's value.
+const VALUE_UNITS_MAX: usize = 8192;
+/// Bytes of one envelope: "Telemetry item length must not exceed 65536".
+const ENVELOPE_BYTES_MAX: usize = 65_536;
+
+/// Breeze refuses an event whose `time` is more than 48 h old; one hour is left for the way and for
+/// clocks that differ.
+const WINDOW_PAST: TimeDelta = TimeDelta::hours(47);
+/// Breeze refuses a `time` more than 2 h ahead; again one hour is left.
+const WINDOW_AHEAD: TimeDelta = TimeDelta::hours(1);
+
+/// What is counted in place of a field's name that is personal itself.
+const NAME_WITHHELD: &str = "(name withheld)";
+
+/// What every envelope of a pass has in common.
+#[derive(Clone, Copy, Debug)]
+pub struct Frame<'a> {
+    /// The instrumentation key.
+    pub ikey: &'a str,
+    /// The application whose events these are.
+    pub role: &'a str,
+    /// The time of sending.
+    pub now: DateTime<Utc>,
+    /// What may leave the machine.
+    pub policy: &'a Policy,
+}
+
+/// An event, ready to be posted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Envelope {
+    /// Exactly what is sent.
+    pub json: Vec<u8>,
+    /// The names of the fields that stay on the machine, for counting.
+    pub fields_refused: Vec<String>,
+}
+
+/// Wraps an event. An error if its name may not leave or the envelope is over 65,536 bytes.
+pub fn wrap(event: &Event, frame: &Frame) -> Result<Envelope, DropReason> {
+    if privacy::rule_event_name(&event.name) == Ruling::Stays {
+        return Err(DropReason::Malformed("its name looks personal"));
+    }
+    let time = Time::of(event.time, frame.now);
+    let mut fields_refused = Vec::new();
+    let data = fill(event, &time, frame.policy, &mut fields_refused);
+    let item = Item {
+        name: "Microsoft.ApplicationInsights.Event",
+        time: rfc_3339(time.sent),
+        ikey: frame.ikey,
+        tags: tags(&data, frame.role),
+        data: Data {
+            base_type: "EventData",
+            base_data: data,
+        },
+    };
+    let json = serde_json::to_vec(&item).map_err(|_| DropReason::Malformed("cannot be encoded"))?;
+    if json.len() > ENVELOPE_BYTES_MAX {
+        return Err(DropReason::TooLong);
+    }
+    Ok(Envelope {
+        json,
+        fields_refused,
+    })
+}
+
+#[derive(Serialize)]
+struct Item<'a> {
+    name: &'static str,
+    time: String,
+    #[serde(rename = "iKey")]
+    ikey: &'a str,
+    tags: Map<String, Value>,
+    data: Data,
+}
+
+#[derive(Serialize)]
+struct Data {
+    #[serde(rename = "baseType")]
+    base_type: &'static str,
+    #[serde(rename = "baseData")]
+    base_data: EventData,
+}
+
+#[derive(Serialize)]
+struct EventData {
+    ver: u8,
+    name: String,
+    #[serde(skip_serializing_if = "Map::is_empty")]
+    properties: Map<String, Value>,
+    #[serde(skip_serializing_if = "Map::is_empty")]
+    measurements: Map<String, Value>,
+}
+
+/// The context tags we know a value for, with the UTF-16 units that Bond's `ContextTagKeys` allows.
+/// Those of the event are read from the properties, so nothing is in a tag that may not leave.
+fn tags(data: &EventData, role: &str) -> Map<String, Value> {
+    let property = |key| data.properties.get(key).and_then(Value::as_str);
+    let tags = [
+        ("ai.user.id", property("anonymous_id"), 128),
+        ("ai.session.id", property("session_id"), 64),
+        ("ai.application.ver", property("version"), 1024),
+        ("ai.cloud.role", Some(role), 256),
+        // Every SDK puts the name of the machine here if we do not put something else.
+        ("ai.cloud.roleInstance", Some("-"), 256),
+        ("ai.device.osVersion", property("platform"), 256),
+        ("ai.operation.id", property("event_id"), 128),
+        // The common way to ask Breeze not to locate the sender by its address.
+        ("ai.location.ip", Some("0.0.0.0"), 46),
+        (
+            "ai.internal.sdkVersion",
+            Some(concat!("tup:", env!("CARGO_PKG_VERSION"))),
+            64,
+        ),
+    ];
+    let is_set =
+        |(_, value, _): &(&str, Option<&str>, usize)| value.is_some_and(|value| !value.is_empty());
+    let tags = tags.into_iter().filter(is_set);
+    tags.map(|(key, value, units_max)| {
+        (
+            key.to_owned(),
+            cut(value.unwrap_or_default(), units_max).into(),
+        )
+    })
+    .collect()
+}
+
+/// When it happened, and under which time it can be sent.
+struct Time {
+    sent: DateTime<Utc>,
+    happened: DateTime<Utc>,
+    adjusted: Option<&'static str>,
+}
+
+impl Time {
+    fn of(happened: Option<DateTime<Utc>>, now: DateTime<Utc>) -> Time {
+        let Some(happened) = happened else {
+            return Time {
+                sent: now,
+                happened: now,
+                adjusted: Some("unknown"),
+            };
+        };
+        let ahead = happened.signed_duration_since(now);
+        let adjusted = match ahead {
+            ahead if ahead < -WINDOW_PAST => Some("late"),
+            ahead if ahead > WINDOW_AHEAD => Some("early"),
+            _ => None,
+        };
+        Time {
+            sent: adjusted.map_or(happened, |_| now),
+            happened,
+            adjusted,
+        }
+    }
+}
+
+/// Our own properties first, then the known fields, then the others: so nothing of the line's can take
+/// the place of ours, whatever it is called.
+fn fill(
+    event: &Event,
+    time: &Time,
+    policy: &Policy,
+    fields_refused: &mut Vec<String>,
+) -> EventData {
+    let (properties, measurements) = (Map::new(), Map::new());
+    let mut data = EventData {
+        ver: 2,
+        name: cut(&event.name, NAME_UNITS_MAX).to_owned(),
+        properties,
+        measurements,
+    };
+    data.properties
+        .insert("timestamp".to_owned(), rfc_3339(time.happened).into());
+    if let Some(adjusted) = time.adjusted {
+        data.properties
+            .insert("time_adjusted".to_owned(), adjusted.into());
+    }
+    let is_known = |name: &&str| {
+        KNOWN
+            .iter()
+            .any(|(camel, snake)| camel == name || snake == name)
+    };
+    let mut known: Vec<&str> = KNOWN
+        .iter()
+        .flat_map(|(camel, snake)| [*camel, *snake])
+        .collect();
+    // Some of the known names are the same in both forms.
+    known.dedup();
+    let known = known
+        .into_iter()
+        .filter(|name| event.fields.contains_key(*name));
+    let others = event
+        .fields
+        .keys()
+        .map(String::as_str)
+        .filter(|name| !is_known(name));
+    let names = known.chain(others);
+    for name in names {
+        let value = &event.fields[name];
+        if privacy::rule(policy, name, value) == Ruling::Leaves && data.put(name, value) {
+            continue;
+        }
+        let name = if privacy::looks_personal(name) {
+            NAME_WITHHELD
+        } else {
+            name
+        };
+        fields_refused.push(name.to_owned());
+    }
+    data
+}
+
+impl EventData {
+    /// False if there is no room for it.
+    fn put(&mut self, name: &str, value: &Value) -> bool {
+        let key = match name {
+            "atomicVersion" | "atomic_version" => "version".to_owned(),
+            _ => snake_case(name),
+        };
+        match value {
+            Value::Null => true,
+            Value::Number(number) if !is_text_even_as_number(&key) => {
+                // serde_json reads no infinity, but an event need not come from a line.
+                let is_finite = number.as_f64().is_some_and(f64::is_finite);
+                is_finite && insert(&mut self.measurements, &key, value.clone())
+            }
+            _ => insert(
+                &mut self.properties,
+                &key,
+                cut(&text_of(value), VALUE_UNITS_MAX).into(),
+            ),
+        }
+    }
+}
+
+/// Ids and versions are names, not measures: as a number an id would lose its last digits.
+fn is_text_even_as_number(key: &str) -> bool {
+    ["event_id", "anonymous_id", "session_id", "version"].contains(&key)
+}
+
+/// Under the key, or under `key_2` to `key_9` if it is taken: `agentType` and `agent.type` are one key
+/// on the wire. False if all are taken.
+fn insert(map: &mut Map<String, Value>, key: &str, value: Value) -> bool {
+    let key = if key.is_empty() { "_" } else { key };
+    let numbered = (2..=9).map(|number| format!("{}_{number}", cut(key, KEY_UNITS_MAX - 2)));
+    let mut keys = std::iter::once(cut(key, KEY_UNITS_MAX).to_owned()).chain(numbered);
+    let free = keys.find(|key| !map.contains_key(key));
+    free.map(|key| map.insert(key, value)).is_some()
+}
+
+/// The text a value is sent as.
+fn text_of(value: &Value) -> String {
+    let is_scalar = |value: &Value| !value.is_array() && !value.is_object();
+    match value {
+        Value::String(text) => text.clone(),
+        Value::Array(items) if items.iter().all(is_scalar) => {
+            let items = items.iter().filter(|item| !item.is_null());
+            items.map(text_of).collect::<Vec<_>>().join(",")
+        }
+        // The JSON of a boolean or a number is its text.
+        other => other.to_string(),
+    }
+}
+
+/// UTC with milliseconds and `Z`. The detour makes 23:59:60, which Breeze may not know, the next second.
+fn rfc_3339(time: DateTime<Utc>) -> String {
+    let time = DateTime::from_timestamp_millis(time.timestamp_millis()).unwrap_or(time);
+    time.to_rfc3339_opts(SecondsFormat::Millis, true)
+}
+
+/// At most so many UTF-16 units, the unit of .NET, cut between two characters.
+fn cut(text: &str, units_max: usize) -> &str {
+    let mut units = 0;
+    let beyond = text.char_indices().find(|(_, char)| {
+        units += char.len_utf16();
+        units > units_max
+    });
+    beyond.map_or(text, |(end, _)| &text[..end])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    const NOW: &str = "2026-11-20T12:00:00Z";
+
+    fn at(text: &str) -> DateTime<Utc> {
+        DateTime::parse_from_rfc3339(text)
+            .unwrap()
+            .with_timezone(&Utc)
+    }
+
+    fn event(fields: Value) -> Event {
+        let Value::Object(fields) = fields else {
+            panic!("fields are an object")
+        };
+        Event {
+            name: "x".to_owned(),
+            time: Some(at(NOW)),
+            fields,
+        }
+    }
+
+    fn wrap_with(event: &Event, policy: &Policy) -> Result<Envelope, DropReason> {
+        wrap(
+            event,
+            &Frame {
+                ikey: "K",
+                role: "atomic",
+                now: at(NOW),
+                policy,
+            },
+        )
+    }
+
+    fn wrapped(event: &Event) -> (Value, Vec<String>) {
+        let envelope = wrap_with(event, &Policy::Default).unwrap();
+        (
+            serde_json::from_slice(&envelope.json).unwrap(),
+            envelope.fields_refused,
+        )
+    }
+
+    /// The properties without the timestamp every event has, and the measurements.
+    fn check(fields: Value, properties: Value, measurements: Value) {
+        check_with(&Policy::Default, fields, properties, measurements);
+    }
+
+    #[allow(
+        clippy::needless_pass_by_value,
+        reason = "json!() at the call reads better than &json!()"
+    )]
+    fn check_with(policy: &Policy, fields: Value, properties: Value, measurements: Value) {
+        let envelope = wrap_with(&event(fields.clone()), policy).unwrap();
+        let mut item: Value = serde_json::from_slice(&envelope.json).unwrap();
+        let data = item["data"]["baseData"].as_object_mut().unwrap();
+        data["properties"]
+            .as_object_mut()
+            .unwrap()
+            .shift_remove("timestamp");
+        assert_eq!(data["properties"], properties, "{fields}");
+        assert_eq!(
+            data.get("measurements")
+                .cloned()
+                .unwrap_or_else(|| json!({})),
+            measurements,
+            "{fields}"
+        );
+    }
+
+    #[test]
+    fn the_bytes_are_those_of_the_design() {
+        let line = br#"{"anonymousId":"u-1","eventId":"e-1","sessionId":"s-1","eventType":"cli_command","timestamp":"2026-11-20T03:04:05.678Z","agentType":"claude","commands":["/commit","/push"],"commandCount":2,"platform":"linux","atomicVersion":"0.4.1","source":"session_hook","success":true,"costUSD":0.5,"prompt":"hello"}"#;
+        let age = crate::event::Age {
+            now: at(NOW),
+            days_max: Some(30),
+        };
+        let envelope =
+            wrap_with(&crate::event::parse(line, &age).unwrap(), &Policy::Default).unwrap();
+        let expected = concat!(
+            r#"{"name":"Microsoft.ApplicationInsights.Event","time":"2026-11-20T03:04:05.678Z","iKey":"K","#,
+            r#""tags":{"ai.user.id":"u-1","ai.session.id":"s-1","ai.application.ver":"0.4.1","ai.cloud.role":"atomic","ai.cloud.roleInstance":"-","ai.device.osVersion":"linux","#,
+            r#""ai.operation.id":"e-1","ai.location.ip":"0.0.0.0","ai.internal.sdkVersion":"tup:"#,
+            env!("CARGO_PKG_VERSION"),
+            r#""},"data":{"baseType":"EventData","baseData":{"ver":2,"name":"cli_command","properties":{"timestamp":"2026-11-20T03:04:05.678Z","event_id":"e-1","anonymous_id":"u-1","#,
+            r#""session_id":"s-1","version":"0.4.1","agent_type":"claude","commands":"/commit,/push","platform":"linux","source":"session_hook","success":"true"},"#,
+            r#""measurements":{"command_count":2,"cost_usd":0.5}}}}"#
+        );
+        assert_eq!(String::from_utf8(envelope.json).unwrap(), expected);
+        assert_eq!(envelope.fields_refused, ["prompt"]);
+    }
+
+    #[test]
+    fn what_is_missing_is_left_out() {
+        let (item, _) = wrapped(&event(json!({"anonymousId": "", "sessionId": null})));
+        let tags: Vec<&String> = item["tags"].as_object().unwrap().keys().collect();
+        assert_eq!(
+            tags,
+            [
+                "ai.cloud.role",
+                "ai.cloud.roleInstance",
+                "ai.location.ip",
+                "ai.internal.sdkVersion"
+            ]
+        );
+        assert_eq!(item["data"]["baseData"].get("measurements"), None);
+    }
+
+    fn check_sent_as(happened: Option<&str>, sent: &str, timestamp: &str, adjusted: Option<&str>) {
+        let event = Event {
+            time: happened.map(at),
+            ..event(json!({}))
+        };
+        let (item, _) = wrapped(&event);
+        let properties = &item["data"]["baseData"]["properties"];
+        assert_eq!(item["time"], sent, "{happened:?}");
+        assert_eq!(properties["timestamp"], timestamp, "{happened:?}");
+        assert_eq!(
+            properties.get("time_adjusted"),
+            adjusted.map(Value::from).as_ref(),
+            "{happened:?}"
+        );
+    }
+
+    #[test]
+    fn inside_the_window_an_event_is_sent_under_its_own_time() {
+        for same in [
+            "2026-11-18T13:00:00.000Z",
+            "2026-11-20T13:00:00.000Z",
+            "2026-11-20T12:00:00.000Z",
+        ] {
+            check_sent_as(Some(same), same, same, None);
+        }
+        check_sent_as(
+            Some("2026-11-20T13:00:00+02:00"),
+            "2026-11-20T11:00:00.000Z",
+            "2026-11-20T11:00:00.000Z",
+            None,
+        );
+        check_sent_as(
+            Some("2026-11-19T23:59:60Z"),
+            "2026-11-20T00:00:00.000Z",
+            "2026-11-20T00:00:00.000Z",
+            None,
+        );
+    }
+
+    #[test]
+    fn one_second_outside_it_is_sent_under_the_time_of_sending() {
+        let now = "2026-11-20T12:00:00.000Z";
+        check_sent_as(
+            Some("2026-11-18T12:59:59Z"),
+            now,
+            "2026-11-18T12:59:59.000Z",
+            Some("late"),
+        );
+        check_sent_as(
+            Some("2026-11-20T13:00:01Z"),
+            now,
+            "2026-11-20T13:00:01.000Z",
+            Some("early"),
+        );
+    }
+
+    #[test]
+    fn without_a_time_it_is_sent_as_of_now_and_says_so() {
+        check_sent_as(
+            None,
+            "2026-11-20T12:00:00.000Z",
+            "2026-11-20T12:00:00.000Z",
+            Some("unknown"),
+        );
+    }
+
+    #[test]
+    fn values_become_texts_or_measures() {
+        check(
+            json!({"model": "claude-opus-4-1", "yes": true, "no": false, "nothing": null, "n": 3, "x": -0.25, "big": 1e300, "empty": ""}),
+            json!({"model": "claude-opus-4-1", "yes": "true", "no": "false", "empty": ""}),
+            json!({"n": 3, "x": -0.25, "big": 1e300}),
+        );
+        check(
+            json!({"commands": ["a", 1, true, null, "b"]}),
+            json!({"commands": "a,1,true,b"}),
+            json!({}),
+        );
+        let policy = Policy::Strict(["tools", "meta", "mixed"].map(str::to_owned).into());
+        check_with(
+            &policy,
+            json!({"tools": ["a", "b"], "meta": {"z": 1, "a": ["b"]}, "mixed": [1, {"a": 2}], "other": "x"}),
+            json!({"tools": "a,b", "meta": r#"{"z":1,"a":["b"]}"#, "mixed": r#"[1,{"a":2}]"#}),
+            json!({}),
+        );
+    }
+
+    #[test]
+    fn ids_and_versions_stay_texts() {
+        check(
+            json!({"eventId": 12_345_678_901_234_567_890_u64, "version": 2}),
+            json!({"event_id": "12345678901234567890", "version": "2"}),
+            json!({}),
+        );
+    }
+
+    #[test]
+    fn keys_become_snake_case() {
+        check(
+            json!({"HTTPStatus": "ok", "exit.code": 1, "some-thing": "x", "--": "y", "version": "1"}),
+            json!({"version": "1", "http_status": "ok", "some_thing": "x", "_": "y"}),
+            json!({"exit_code": 1}),
+        );
+    }
+
+    #[test]
+    fn no_field_of_the_line_takes_the_place_of_ours_or_of_another() {
+        check(
+            json!({"time_adjusted": "a", "EventId": "b", "eventId": "c", "event_id": "d", "TimeAdjusted": "e", "agent.type": "f", "agentType": "g", "atomicVersion": "1", "version": "2"}),
+            json!({"event_id": "c", "event_id_2": "d", "version": "1", "version_2": "2", "agent_type": "g", "time_adjusted": "a", "event_id_3": "b", "time_adjusted_2": "e", "agent_type_2": "f"}),
+            json!({}),
+        );
+        let (item, _) = wrapped(&event(json!({"Timestamp": "a"})));
+        assert_eq!(
+            item["data"]["baseData"]["properties"],
+            json!({"timestamp": "2026-11-20T12:00:00.000Z", "timestamp_2": "a"})
+        );
+    }
+
+    #[test]
+    fn a_tenth_field_of_one_key_is_left_out_and_counted() {
+        let fields: Map<String, Value> = (1..=10)
+            .map(|number| (format!("a{}", ".".repeat(number)), json!(number)))
+            .collect();
+        let (item, fields_refused) = wrapped(&event(Value::Object(fields)));
+        assert_eq!(
+            item["data"]["baseData"]["measurements"]
+                .as_object()
+                .unwrap()
+                .len(),
+            9
+        );
+        assert_eq!(fields_refused, ["a.........."]);
+    }
+
+    #[test]
+    fn an_event_whose_name_looks_personal_is_not_sent() {
+        for name in ["alice@example.com", "/home/alice/x"] {
+            let event = Event {
+                name: name.to_owned(),
+                ..event(json!({}))
+            };
+            assert_eq!(
+                wrap_with(&event, &Policy::Default),
+                Err(DropReason::Malformed("its name looks personal"))
+            );
+        }
+    }
+
+    #[test]
+    fn a_name_that_is_personal_itself_is_counted_without_being_told() {
+        let (_, fields_refused) = wrapped(&event(json!({"/home/alice": 1, "cwd": "x"})));
+        assert_eq!(fields_refused, ["(name withheld)", "cwd"]);
+    }
+
+    fn check_cut(text: &str, units_max: usize, expected: &str) {
+        assert_eq!(cut(text, units_max), expected);
+    }
+
+    #[test]
+    fn texts_are_cut_between_characters_at_their_utf_16_length() {
+        check_cut("abc", 4, "abc");
+        check_cut("abc", 3, "abc");
+        check_cut("abc", 2, "ab");
+        check_cut("é😀b", 3, "é😀");
+        check_cut("é😀b", 2, "é");
+        check_cut("", 0, "");
+        check_cut("a", 0, "");
+    }
+
+    #[test]
+    fn names_and_keys_are_cut_at_their_limits() {
+        for (length, expected) in [(511, 511), (512, 512), (513, 512)] {
+            let event = Event {
+                name: "x".repeat(length),
+                ..event(json!({}))
+            };
+            assert_eq!(
+                wrapped(&event).0["data"]["baseData"]["name"]
+                    .as_str()
+                    .unwrap()
+                    .len(),
+                expected
+            );
+        }
+        for (length, expected) in [(149, 149), (150, 150), (151, 150)] {
+            check(
+                json!({"k".repeat(length): "v"}),
+                json!({"k".repeat(expected): "v"}),
+                json!({}),
+            );
+            check(
+                json!({"k".repeat(length): 1}),
+                json!({}),
+                json!({"k".repeat(expected): 1}),
+            );
+        }
+        let (long, longer) = ("k".repeat(151), "k".repeat(152));
+        check(
+            json!({&long: "a", &longer: "b"}),
+            json!({"k".repeat(150): "a", ("k".repeat(148) + "_2"): "b"}),
+            json!({}),
+        );
+    }
+
+    #[test]
+    fn values_are_cut_at_8192() {
+        let commands = |length: usize| vec!["x"; length];
+        for (length, expected) in [(4096, 8191), (4097, 8192), (4098, 8192)] {
+            let (item, _) = wrapped(&event(json!({"commands": commands(length)})));
+            assert_eq!(
+                item["data"]["baseData"]["properties"]["commands"]
+                    .as_str()
+                    .unwrap()
+                    .len(),
+                expected
+            );
+        }
+    }
+
+    #[test]
+    fn tags_are_cut_at_their_limits() {
+        for (name, tag, max) in [
+            ("anonymousId", "ai.user.id", 128),
+            ("sessionId", "ai.session.id", 64),
+            ("eventId", "ai.operation.id", 128),
+        ] {
+            for (length, expected) in [(max - 1, max - 1), (max, max), (max + 1, max)] {
+                let (item, _) = wrapped(&event(json!({name: "x".repeat(length)})));
+                assert_eq!(item["tags"][tag].as_str().unwrap().len(), expected, "{tag}");
+            }
+        }
+        let long = "x".repeat(2000);
+        let frame = Frame {
+            ikey: "K",
+            role: &long,
+            now: at(NOW),
+            policy: &Policy::Default,
+        };
+        let item: Value =
+            serde_json::from_slice(&wrap(&event(json!({})), &frame).unwrap().json).unwrap();
+        assert_eq!(item["tags"]["ai.cloud.role"].as_str().unwrap().len(), 256);
+    }
+
+    #[test]
+    fn an_envelope_of_65_536_bytes_is_sent_and_one_more_byte_is_too_long() {
+        let of_length = |last: usize| {
+            let fields: Map<String, Value> = (0..344)
+                .map(|n| {
+                    (
+                        format!("k{n:03}"),
+                        json!("x".repeat(if n == 0 { last } else { 180 })),
+                    )
+                })
+                .collect();
+            wrap_with(&event(Value::Object(fields)), &Policy::Default)
+        };
+        let rest = ENVELOPE_BYTES_MAX - of_length(0).unwrap().json.len();
+        assert!(rest < 200, "{rest}");
+        assert_eq!(of_length(rest).unwrap().json.len(), ENVELOPE_BYTES_MAX);
+        assert_eq!(of_length(rest + 1), Err(DropReason::TooLong));
+    }
+
+    #[test]
+    fn nothing_personal_is_ever_in_the_bytes() {
+        const CANARIES: [&str; 9] = [
+            "canary-alice",
+            "canary-laptop",
+            "/home/canary",
+            "canary@example.com",
+            "canary please fix the login page of our shop now",
+            "ghp_canary0123456789",
+            "C:\\Users\\canary",
+            "https://canary:pw@example.com/",
+            "Bearer canary",
+        ];
+        let mut fields = Map::new();
+        for name in [
+            "user",
+            "userName",
+            "hostname",
+            "homeDir",
+            "cwd",
+            "email",
+            "prompt",
+            "message",
+            "apiKey",
+            "access_token",
+            "args",
+            "transcript_path",
+        ] {
+            for (number, canary) in CANARIES.iter().enumerate() {
+                fields.insert(format!("{name}{number}"), json!(canary));
+                fields.insert(format!("{name}List{number}"), json!([canary]));
+            }
+        }
+        // The first two look like anything else; only a name can tell what they are.
+        for name in [
+            "model",
+            "detail",
+            "source",
+            "version",
+            "eventId",
+            "anonymousId",
+            "command",
+            "x",
+        ] {
+            for (number, canary) in CANARIES.iter().enumerate().skip(2) {
+                fields.insert(format!("{name}_{number}"), json!(canary));
+                fields.insert(format!("o_{name}_{number}"), json!({"a": canary}));
+                fields.insert(format!("{canary} {name}"), json!(true));
+            }
+            fields.insert(name.to_owned(), json!(CANARIES[fields.len() % 7 + 2]));
+        }
+        fields.insert("commands".to_owned(), json!(["/commit", CANARIES[2]]));
+        let envelope = wrap_with(&event(Value::Object(fields)), &Policy::Default).unwrap();
+        let text = String::from_utf8(envelope.json).unwrap();
+        assert!(!text.contains("canary"), "{text}");
+        assert!(envelope.fields_refused.len() > 300);
+        assert!(
+            !envelope
+                .fields_refused
+                .iter()
+                .any(|name| name.contains("canary"))
+        );
+    }
+
+    fn any_value() -> impl Strategy<Value = Value> {
+        let leaf = prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::from),
+            any::<f64>().prop_map(Value::from),
+            any::<u64>().prop_map(Value::from),
+            ".{0,220}".prop_map(Value::from),
+            "[a-z]{0,20}".prop_map(Value::from),
+        ];
+        leaf.prop_recursive(2, 24, 12, |inner| {
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..12).prop_map(Value::from),
+                prop::collection::btree_map("[a-z]{0,8}", inner, 0..5).prop_map(|map| json!(map))
+            ]
+        })
+    }
+
+    fn any_name() -> impl Strategy<Value = String> {
+        prop_oneof![
+            ".{0,200}",
+            "[a-zA-Z_.]{0,12}",
+            Just("commands".to_owned()),
+            Just("eventId".to_owned()),
+            Just("version".to_owned())
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn an_envelope_is_always_within_the_limits(
+            name in "[a-z😀]{1,600}", seconds in any::<Option<i32>>(), fields in prop::collection::vec((any_name(), any_value()), 0..12), is_strict in any::<bool>()
+        ) {
+            let time = seconds.and_then(|seconds| DateTime::from_timestamp(seconds.into(), 0));
+            let names = fields.iter().map(|(name, _)| name.clone()).collect();
+            let policy = if is_strict { Policy::Strict(names) } else { Policy::Default };
+            let count = fields.len();
+            let event = Event { name, time, fields: fields.into_iter().collect() };
+            let Ok(envelope) = wrap_with(&event, &policy) else { return Ok(()) };
+            prop_assert!(envelope.json.len() <= ENVELOPE_BYTES_MAX);
+            let item: Value = serde_json::from_slice(&envelope.json).unwrap();
+            let data = &item["data"]["baseData"];
+            let sent = data["properties"].as_object().unwrap();
+            for (key, value) in sent {
+                prop_assert!(key.encode_utf16().count() <= KEY_UNITS_MAX);
+                prop_assert!(value.as_str().unwrap().encode_utf16().count() <= VALUE_UNITS_MAX);
+            }
+            let measurements = data.get("measurements").and_then(Value::as_object).cloned().unwrap_or_default();
+            prop_assert!(measurements.values().all(|value| value.as_f64().unwrap().is_finite()));
+            let ours = 1 + usize::from(sent.contains_key("time_adjusted"));
+            prop_assert!(sent.len() + measurements.len() + envelope.fields_refused.len() <= count + ours);
+        }
+    }
+}
