@@ -1,0 +1,450 @@
+//! May we? The one place that decides whether telemetry is on, and names the rule that turned it off.
+//!
+//! Everything here leans towards off: a file that cannot be read, a value of the wrong type, a link
+//! where a file should be, all mean that nobody agreed.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::io::{self, Read};
+use std::path::Path;
+
+use serde_json::Value;
+
+use crate::ci;
+use crate::os::{self, Open};
+
+/// The file holds five short fields, about 200 bytes; 64 KiB leaves room for keys of other programs,
+/// and keeps a file that is not what its name says from being read into memory.
+pub const CONSENT_BYTES_MAX: u64 = 64 * 1024;
+
+/// What people write for "off" in a variable; compared trimmed, in any case.
+const OFF: [&str; 4] = ["0", "false", "off", "no"];
+
+/// The answer to "may we record, spawn, connect, send?".
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Consent {
+    /// The person agreed, and nothing in the environment says otherwise.
+    Allowed,
+    /// Telemetry is off, by this rule.
+    Denied(Rule),
+}
+
+/// The rules that turn telemetry off, in the order in which they are asked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Rule {
+    /// A CI system, recognised by this variable.
+    Ci(&'static str),
+    /// The application's own variable, by name (`ATOMIC_TELEMETRY`), says off.
+    AppVariable(String),
+    /// `DO_NOT_TRACK` is set, and not to a word that means no.
+    DoNotTrack,
+    /// There is no `telemetry.json`: nobody was asked yet.
+    NoConsentFile,
+    /// `telemetry.json` is there, but not a readable file with one JSON object in it.
+    ConsentUnreadable,
+    /// `enabled` in `telemetry.json` is not `true`.
+    NotEnabled,
+    /// `consentGiven` in `telemetry.json` is not `true`.
+    NotGiven,
+}
+
+impl fmt::Display for Rule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Rule::Ci(name) => write!(f, "this is a CI system, the variable {name} says"),
+            Rule::AppVariable(name) => write!(f, "{name} says off"),
+            Rule::DoNotTrack => f.write_str("DO_NOT_TRACK is set"),
+            Rule::NoConsentFile => f.write_str("there is no telemetry.json: nobody has agreed yet"),
+            Rule::ConsentUnreadable => {
+                f.write_str("telemetry.json cannot be read, which means off")
+            }
+            Rule::NotEnabled => f.write_str("telemetry.json does not say \"enabled\": true"),
+            Rule::NotGiven => f.write_str("telemetry.json does not say \"consentGiven\": true"),
+        }
+    }
+}
+
+/// Asks the environment first, then the consent file of the application `app`.
+#[must_use]
+pub fn ask(env: &BTreeMap<String, String>, app: &str, telemetry_json: &Path) -> Consent {
+    let file = match read_consent_file(telemetry_json) {
+        Ok(Some(bytes)) => FileState::Bytes(bytes),
+        Ok(None) => FileState::Missing,
+        Err(_) => FileState::Unreadable,
+    };
+    decide(env, app, &file)
+}
+
+/// The bytes of the consent file; `None` if there is none.
+///
+/// A link is refused, not followed: whoever can plant one must not be able to answer for the person.
+/// A FIFO is refused before it is opened, because opening one waits for a writer.
+pub fn read_consent_file(path: &Path) -> io::Result<Option<Vec<u8>>> {
+    let file = match os::open(path, Open::Read) {
+        Ok(file) => file,
+        Err(err) if err.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(err) => return Err(err),
+    };
+    let mut bytes = Vec::new();
+    // One byte more than allowed, so that a file of exactly the limit and a longer one differ.
+    file.take(CONSENT_BYTES_MAX + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > CONSENT_BYTES_MAX {
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidData,
+            "larger than 64 KiB",
+        ));
+    }
+    Ok(Some(bytes))
+}
+
+/// What was found where `telemetry.json` belongs.
+#[derive(Debug)]
+enum FileState {
+    Missing,
+    Unreadable,
+    Bytes(Vec<u8>),
+}
+
+fn decide(env: &BTreeMap<String, String>, app: &str, file: &FileState) -> Consent {
+    match denied_by_environment(env, app).or_else(|| denied_by_file(file)) {
+        Some(rule) => Consent::Denied(rule),
+        None => Consent::Allowed,
+    }
+}
+
+fn denied_by_environment(env: &BTreeMap<String, String>, app: &str) -> Option<Rule> {
+    if let Some(name) = ci::detected(env) {
+        return Some(Rule::Ci(name));
+    }
+    let own = variable_of(app);
+    if env.get(&own).is_some_and(|value| says_off(value)) {
+        return Some(Rule::AppVariable(own));
+    }
+    // Implementations disagree about what counts as set; this reads every doubt as "do not track".
+    let dnt = env.get("DO_NOT_TRACK").map_or("", |value| value.trim());
+    (!dnt.is_empty() && !says_off(dnt)).then_some(Rule::DoNotTrack)
+}
+
+fn denied_by_file(file: &FileState) -> Option<Rule> {
+    let bytes = match file {
+        FileState::Missing => return Some(Rule::NoConsentFile),
+        FileState::Unreadable => return Some(Rule::ConsentUnreadable),
+        FileState::Bytes(bytes) => bytes,
+    };
+    let Ok(Value::Object(fields)) = serde_json::from_slice(bytes) else {
+        return Some(Rule::ConsentUnreadable);
+    };
+    // Only the JSON boolean: the string "true" may be anything, a template that was never filled in too.
+    let is_true = |key: &str| fields.get(key) == Some(&Value::Bool(true));
+    match (is_true("enabled"), is_true("consentGiven")) {
+        (false, _) => Some(Rule::NotEnabled),
+        (true, false) => Some(Rule::NotGiven),
+        (true, true) => None,
+    }
+}
+
+/// `my-app` → `MY_APP_TELEMETRY`: what a shell can set, whatever the application is called.
+fn variable_of(app: &str) -> String {
+    let name: String = app
+        .chars()
+        .map(|c| {
+            if c.is_ascii_alphanumeric() {
+                c.to_ascii_uppercase()
+            } else {
+                '_'
+            }
+        })
+        .collect();
+    name + "_TELEMETRY"
+}
+
+fn says_off(value: &str) -> bool {
+    OFF.iter().any(|off| value.trim().eq_ignore_ascii_case(off))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+
+    const YES: &str = r#"{"enabled":true,"consentGiven":true,"anonymousId":"x","other":[1]}"#;
+
+    fn env_of(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
+        pairs
+            .iter()
+            .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()))
+            .collect()
+    }
+
+    fn own() -> Rule {
+        Rule::AppVariable("ATOMIC_TELEMETRY".to_owned())
+    }
+
+    /// `None` means allowed.
+    fn check(pairs: &[(&str, &str)], file: &str, expected: Option<Rule>) {
+        let file = FileState::Bytes(file.as_bytes().to_vec());
+        let expected = expected.map_or(Consent::Allowed, Consent::Denied);
+        assert_eq!(
+            decide(&env_of(pairs), "atomic", &file),
+            expected,
+            "{pairs:?} {file:?}"
+        );
+    }
+
+    /// The file is really there, and really asked for.
+    fn check_file(path: &Path, expected: Option<Rule>) {
+        let expected = expected.map_or(Consent::Allowed, Consent::Denied);
+        assert_eq!(
+            ask(&BTreeMap::new(), "atomic", path),
+            expected,
+            "{}",
+            path.display()
+        );
+    }
+
+    #[test]
+    fn the_whole_matrix_is_decided_by_its_first_rule() {
+        let ci = [None, Some(Rule::Ci("CI"))];
+        let app = [None, Some(own())];
+        let dnt = [None, Some(Rule::DoNotTrack)];
+        let files = [
+            (FileState::Bytes(YES.into()), None),
+            (FileState::Missing, Some(Rule::NoConsentFile)),
+            (FileState::Unreadable, Some(Rule::ConsentUnreadable)),
+            (
+                FileState::Bytes(b"{".to_vec()),
+                Some(Rule::ConsentUnreadable),
+            ),
+            (
+                FileState::Bytes(br#"{"consentGiven":true}"#.to_vec()),
+                Some(Rule::NotEnabled),
+            ),
+            (
+                FileState::Bytes(br#"{"enabled":true}"#.to_vec()),
+                Some(Rule::NotGiven),
+            ),
+        ];
+        for (a, b, c, (file, d)) in ci.iter().flat_map(|a| {
+            let (dnt, files) = (&dnt, &files);
+            app.iter().flat_map(move |b| {
+                dnt.iter()
+                    .flat_map(move |c| files.iter().map(move |f| (a, b, c, f)))
+            })
+        }) {
+            let mut env = BTreeMap::new();
+            for (rule, name, value) in [
+                (a, "CI", "true"),
+                (b, "ATOMIC_TELEMETRY", "0"),
+                (c, "DO_NOT_TRACK", "1"),
+            ] {
+                if rule.is_some() {
+                    env.insert(name.to_owned(), value.to_owned());
+                }
+            }
+            let first = [a, b, c, d].into_iter().flatten().next().cloned();
+            let expected = first.map_or(Consent::Allowed, Consent::Denied);
+            assert_eq!(decide(&env, "atomic", file), expected, "{env:?} {file:?}");
+        }
+    }
+
+    #[test]
+    fn consent_with_a_quiet_environment_is_allowed() {
+        check(&[], YES, None);
+        check(&[("HOME", "/home/a")], YES, None);
+    }
+
+    #[test]
+    fn the_application_s_variable_turns_off_with_each_word_for_it() {
+        for value in ["0", "false", "off", "no", "OFF", "False", " no \n"] {
+            check(&[("ATOMIC_TELEMETRY", value)], YES, Some(own()));
+        }
+    }
+
+    #[test]
+    fn the_application_s_variable_never_turns_on() {
+        for value in ["1", "true", "on", "yes"] {
+            check(&[("ATOMIC_TELEMETRY", value)], YES, None);
+            check(&[("ATOMIC_TELEMETRY", value)], "{}", Some(Rule::NotEnabled));
+        }
+    }
+
+    #[test]
+    fn the_application_s_variable_means_nothing_with_other_values() {
+        for value in ["", " ", "00", "disabled", "nope"] {
+            check(&[("ATOMIC_TELEMETRY", value)], YES, None);
+        }
+    }
+
+    #[test]
+    fn another_application_s_variable_does_not_count() {
+        check(
+            &[("OTHER_TELEMETRY", "0"), ("atomic_telemetry", "0")],
+            YES,
+            None,
+        );
+    }
+
+    #[test]
+    fn do_not_track_holds_for_anything_but_the_words_for_no() {
+        for value in [
+            "1", "true", "yes", "on", "2", "00", "TRUE", "whatever", " 1 ",
+        ] {
+            check(&[("DO_NOT_TRACK", value)], YES, Some(Rule::DoNotTrack));
+        }
+        for value in ["", " ", "\t", "0", "false", "no", "off", "FALSE", " Off "] {
+            check(&[("DO_NOT_TRACK", value)], YES, None);
+        }
+    }
+
+    #[test]
+    fn do_not_track_beats_a_variable_that_says_on() {
+        let env = [("ATOMIC_TELEMETRY", "1"), ("DO_NOT_TRACK", "1")];
+        check(&env, YES, Some(Rule::DoNotTrack));
+    }
+
+    #[test]
+    fn ci_false_passes_even_on_a_ci_machine() {
+        check(&[("CI", "false"), ("GITHUB_ACTIONS", "true")], YES, None);
+    }
+
+    #[test]
+    fn only_the_boolean_true_is_true() {
+        for wrong in [
+            r#""true""#,
+            "1",
+            "null",
+            "[true]",
+            r#"{"a":true}"#,
+            "false",
+            r#""""#,
+        ] {
+            let file = format!(r#"{{"enabled":{wrong},"consentGiven":true}}"#);
+            check(&[], &file, Some(Rule::NotEnabled));
+            let file = format!(r#"{{"enabled":true,"consentGiven":{wrong}}}"#);
+            check(&[], &file, Some(Rule::NotGiven));
+        }
+    }
+
+    #[test]
+    fn keys_are_compared_with_their_case() {
+        check(
+            &[],
+            r#"{"Enabled":true,"consentGiven":true}"#,
+            Some(Rule::NotEnabled),
+        );
+        check(
+            &[],
+            r#"{"enabled":true,"consent_given":true}"#,
+            Some(Rule::NotGiven),
+        );
+    }
+
+    #[test]
+    fn anything_but_one_json_object_is_unreadable() {
+        let bomb = "[".repeat(10_000);
+        for text in [
+            "",
+            " ",
+            "true",
+            "[]",
+            "null",
+            "{",
+            "{}{}",
+            "\u{feff}{}",
+            "\0\0",
+            &bomb,
+        ] {
+            check(&[], text, Some(Rule::ConsentUnreadable));
+        }
+    }
+
+    #[test]
+    fn the_variable_is_made_of_letters_a_shell_accepts() {
+        for (app, expected) in [
+            ("atomic", "ATOMIC_TELEMETRY"),
+            ("my-app 2", "MY_APP_2_TELEMETRY"),
+            ("a.b_c", "A_B_C_TELEMETRY"),
+            ("größe", "GR__E_TELEMETRY"),
+            ("", "_TELEMETRY"),
+        ] {
+            assert_eq!(variable_of(app), expected);
+        }
+    }
+
+    #[test]
+    fn each_rule_names_what_decided() {
+        for (rule, part) in [
+            (Rule::Ci("TF_BUILD"), "TF_BUILD"),
+            (own(), "ATOMIC_TELEMETRY says off"),
+            (Rule::DoNotTrack, "DO_NOT_TRACK is set"),
+            (Rule::NoConsentFile, "no telemetry.json"),
+            (Rule::ConsentUnreadable, "cannot be read"),
+            (Rule::NotEnabled, "\"enabled\": true"),
+            (Rule::NotGiven, "\"consentGiven\": true"),
+        ] {
+            assert!(rule.to_string().contains(part), "{rule}");
+        }
+    }
+
+    #[test]
+    fn real_files_are_read_and_judged() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("telemetry.json");
+        check_file(&path, Some(Rule::NoConsentFile));
+        for (content, expected) in [
+            (YES, None),
+            ("", Some(Rule::ConsentUnreadable)),
+            ("{\"enabled\":tru", Some(Rule::ConsentUnreadable)),
+            ("{\"enabled\":\"true\"}", Some(Rule::NotEnabled)),
+            (
+                "{\"enabled\":true,\"consentGiven\":1}",
+                Some(Rule::NotGiven),
+            ),
+        ] {
+            fs::write(&path, content).unwrap();
+            check_file(&path, expected);
+        }
+    }
+
+    #[test]
+    fn a_folder_in_its_place_is_unreadable() {
+        let dir = tempfile::tempdir().unwrap();
+        check_file(dir.path(), Some(Rule::ConsentUnreadable));
+        check_file(
+            &dir.path().join("none/telemetry.json"),
+            Some(Rule::NoConsentFile),
+        );
+    }
+
+    #[test]
+    fn a_file_of_64_kib_is_read_and_one_byte_more_is_not() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("telemetry.json");
+        let limit = usize::try_from(CONSENT_BYTES_MAX).unwrap();
+        fs::write(&path, YES.to_owned() + &" ".repeat(limit - YES.len())).unwrap();
+        check_file(&path, None);
+        fs::write(&path, YES.to_owned() + &" ".repeat(limit + 1 - YES.len())).unwrap();
+        check_file(&path, Some(Rule::ConsentUnreadable));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_symbolic_link_is_unreadable_whatever_it_leads_to() {
+        let dir = tempfile::tempdir().unwrap();
+        let target = dir.path().join("elsewhere.json");
+        let link = dir.path().join("telemetry.json");
+        std::os::unix::fs::symlink(&target, &link).unwrap();
+        check_file(&link, Some(Rule::ConsentUnreadable));
+        fs::write(&target, YES).unwrap();
+        check_file(&link, Some(Rule::ConsentUnreadable));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_socket_in_its_place_is_unreadable() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("telemetry.json");
+        let _listener = std::os::unix::net::UnixListener::bind(&path).unwrap();
+        check_file(&path, Some(Rule::ConsentUnreadable));
+    }
+}
