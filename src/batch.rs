@@ -1,0 +1,189 @@
+//! Lines of a buffer packed into one request, within the limits of count and bytes.
+
+use crate::cursor::Mark;
+use crate::event::DropReason;
+use crate::settings::Limits;
+
+/// Lines in one batch, dropped ones included, for each event a request may hold: a long run of lines
+/// that are only dropped is committed now and then too.
+const LINES_PER_EVENT: usize = 10;
+
+/// One line, judged as far as it can be without the server.
+#[derive(Clone, Debug)]
+pub struct Entry {
+    /// Where it begins in the buffer.
+    pub at: Mark,
+    /// Its bytes without the newline, as the producer wrote them.
+    pub line: Vec<u8>,
+    /// What is to become of it.
+    pub content: Content,
+    /// Names of its fields that do not leave the machine.
+    pub fields_refused: Vec<String>,
+}
+
+/// What a line holds.
+#[derive(Clone, Debug)]
+pub enum Content {
+    /// An event in Breeze's JSON, to be posted.
+    Envelope(Vec<u8>),
+    /// Nothing that is posted.
+    Drop(DropReason),
+}
+
+/// The lines of one request, and the lines dropped between them.
+#[derive(Debug, Default)]
+pub struct Batch {
+    /// In the order of the buffer, without a gap.
+    pub entries: Vec<Entry>,
+    /// Where the buffer goes on behind them.
+    pub end: Mark,
+    events: usize,
+    envelope_bytes: usize,
+}
+
+impl Batch {
+    /// Whether this entry still fits. The first event always does.
+    pub fn fits(&self, entry: &Entry, limits: &Limits) -> bool {
+        if self.entries.len() >= limits.request_events_max * LINES_PER_EVENT {
+            return false;
+        }
+        match &entry.content {
+            Content::Drop(_) => true,
+            Content::Envelope(_) if self.events == 0 => true,
+            Content::Envelope(envelope) => {
+                let events = self.events + 1;
+                events <= limits.request_events_max
+                    && body_bytes(events, self.envelope_bytes + envelope.len())
+                        <= limits.request_bytes_max
+            }
+        }
+    }
+
+    /// Adds an entry.
+    pub fn push(&mut self, entry: Entry) {
+        if let Content::Envelope(envelope) = &entry.content {
+            self.events += 1;
+            self.envelope_bytes += envelope.len();
+        }
+        self.entries.push(entry);
+    }
+
+    /// The indexes of the entries that are posted.
+    pub fn events(&self) -> Vec<usize> {
+        let is_event = |(_, entry): &(usize, &Entry)| matches!(entry.content, Content::Envelope(_));
+        self.entries
+            .iter()
+            .enumerate()
+            .filter(is_event)
+            .map(|(index, _)| index)
+            .collect()
+    }
+
+    /// The request body that posts these entries: one JSON array.
+    pub fn body(&self, indexes: &[usize]) -> Vec<u8> {
+        let mut body = vec![b'['];
+        for index in indexes {
+            if let Content::Envelope(envelope) = &self.entries[*index].content {
+                if body.len() > 1 {
+                    body.push(b',');
+                }
+                body.extend_from_slice(envelope);
+            }
+        }
+        body.push(b']');
+        body
+    }
+}
+
+/// Brackets, the commas between, and the envelopes.
+fn body_bytes(events: usize, envelope_bytes: usize) -> usize {
+    envelope_bytes + events + 1
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn entry(bytes: usize) -> Entry {
+        Entry {
+            at: Mark::default(),
+            line: Vec::new(),
+            content: Content::Envelope(vec![b'1'; bytes]),
+            fields_refused: Vec::new(),
+        }
+    }
+
+    fn limits(events: usize, bytes: usize) -> Limits {
+        Limits {
+            request_events_max: events,
+            request_bytes_max: bytes,
+            ..Limits::default()
+        }
+    }
+
+    fn pack(sizes: &[usize], limits: &Limits) -> Vec<Batch> {
+        let mut batches = vec![Batch::default()];
+        for size in sizes {
+            let entry = entry(*size);
+            if !batches[batches.len() - 1].fits(&entry, limits) {
+                batches.push(Batch::default());
+            }
+            let last = batches.len() - 1;
+            batches[last].push(entry);
+        }
+        batches
+    }
+
+    fn check(sizes: &[usize], limits: &Limits, expected: &[usize]) {
+        let found: Vec<usize> = pack(sizes, limits)
+            .iter()
+            .map(|batch| batch.entries.len())
+            .collect();
+        assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn a_hundred_events_are_one_request_and_one_more_are_two() {
+        check(&[10; 100], &Limits::default(), &[100]);
+        check(&[10; 101], &Limits::default(), &[100, 1]);
+    }
+
+    #[test]
+    fn the_body_is_full_at_exactly_the_limit() {
+        check(&[40, 40], &limits(100, 83), &[2]);
+        check(&[40, 40], &limits(100, 82), &[1, 1]);
+    }
+
+    #[test]
+    fn an_event_over_the_limit_travels_alone() {
+        check(&[10, 200, 10], &limits(100, 100), &[1, 1, 1]);
+    }
+
+    #[test]
+    fn the_body_is_an_array_of_the_chosen_entries() {
+        let mut batch = Batch::default();
+        for digit in 1..4u8 {
+            let content = Content::Envelope(vec![b'0' + digit]);
+            batch.push(Entry {
+                content,
+                ..entry(0)
+            });
+        }
+        assert_eq!(batch.body(&[0, 2]), b"[1,3]");
+        assert_eq!(batch.body(&[]), b"[]");
+    }
+
+    proptest! {
+        #[test]
+        fn no_event_is_lost_and_no_body_exceeds_the_limits(sizes in prop::collection::vec(1usize..60, 0..200)) {
+            let limits = limits(7, 150);
+            let batches = pack(&sizes, &limits);
+            prop_assert_eq!(batches.iter().map(|batch| batch.entries.len()).sum::<usize>(), sizes.len());
+            for batch in batches {
+                prop_assert!(batch.events().len() <= 7);
+                prop_assert!(batch.body(&batch.events()).len() <= 150);
+            }
+        }
+    }
+}

@@ -1,0 +1,49 @@
+//! What a pass would do. Changes and makes nothing.
+
+use crate::buffer::Buffer;
+use crate::clock;
+use crate::fate::{self, Fate};
+use crate::lane::{Lane, More, Rules, Taken};
+use crate::os::Open;
+use crate::summary::{Ending, Summary};
+use crate::upload::{Clock, Pass, waiting};
+use crate::world::World;
+use anyhow::Result;
+
+/// Reads and packs what waits in the buffers, and counts it as if the server had accepted it.
+///
+/// # Errors
+/// A data folder that cannot be listed.
+pub fn run<W: World>(pass: &Pass<W>) -> Result<Summary> {
+    let names = waiting(pass.paths)?;
+    if names.is_empty() {
+        return Ok(Summary::ended(Ending::Nothing));
+    }
+    let mut summary = Summary::default();
+    let now = pass.world.now();
+    let credible = clock::is_credible(now, None, None);
+    let rules = pass.rules(&Clock { credible }, now);
+    for name in names {
+        let counted = Buffer::look(pass.paths, &name, Open::Read)
+            .and_then(|buffer| count(Lane::new(buffer, rules.limits), &rules, &mut summary));
+        summary.noting(counted);
+    }
+    Ok(summary)
+}
+
+fn count(mut lane: Lane, rules: &Rules, summary: &mut Summary) -> Result<()> {
+    while let Taken::Batch(batch, more) = lane.take_batch(rules)? {
+        let events = batch.events();
+        summary.requests += u64::from(!events.is_empty());
+        let posted = events
+            .into_iter()
+            .map(|index| (index, Fate::Delivered))
+            .collect();
+        let fates = fate::of_each(&batch, posted);
+        summary.account(&batch.entries, &fates, fates.len());
+        if more == More::No {
+            break;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,254 @@
+//! One buffer on its way through a pass: lines in, batches out.
+
+use crate::batch::{Batch, Content, Entry};
+use crate::buffer::{Buffer, Closed};
+use crate::cursor::Mark;
+use crate::envelope::{self, Frame};
+use crate::event::{self, Age, DropReason};
+use crate::lines::{Line, Lines, Next, Shape};
+use crate::paths::Paths;
+use crate::settings::Limits;
+use crate::settle::{self, Settled};
+use crate::summary::{Ending, Summary};
+use anyhow::Result;
+use chrono::{DateTime, TimeDelta, Utc};
+
+/// A line without a newline is left alone for this long: its producer may still be writing.
+const TAIL_FRESH: TimeDelta = TimeDelta::seconds(60);
+
+/// Over the cap the oldest lines go down to nine tenths of it, so that not every pass drops some.
+const CAP_TENTHS_KEPT: u64 = 9;
+
+/// How often a pass starts again on a buffer that the person keeps changing.
+const RESTARTS_MAX: u32 = 3;
+
+/// What to do with a last line that has no newline.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tail {
+    /// It is taken as it is: a person asked, in the foreground.
+    Taken,
+    /// It is taken when it has not grown for a minute.
+    TakenWhenStale,
+}
+
+/// What a lane needs to judge lines.
+pub struct Rules<'a> {
+    /// Now, and the oldest an event may be.
+    pub age: Age,
+    /// What every envelope has in common.
+    pub frame: Frame<'a>,
+    /// How much fits.
+    pub limits: &'a Limits,
+    /// Whether the last line is taken.
+    pub tail: Tail,
+}
+
+/// What the buffer brought.
+#[derive(Debug)]
+#[allow(
+    clippy::large_enum_variant,
+    reason = "handed out one at a time, and nearly all are batches"
+)]
+pub enum Taken {
+    /// Lines for one request, and whether more follow.
+    Batch(Batch, More),
+    /// Nothing is left to be read.
+    End,
+    /// The person changed the file under us.
+    Changed,
+}
+
+/// Whether the buffer holds more for this pass.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum More {
+    /// It may.
+    Yes,
+    /// It does not.
+    No,
+}
+
+/// A buffer and how far it has been read.
+#[derive(Debug)]
+pub struct Lane {
+    /// The buffer.
+    pub buffer: Buffer,
+    lines: Lines,
+    /// Read, but for the next batch.
+    carried: Vec<Entry>,
+    /// Lines that begin before this offset are over the cap.
+    over_cap: u64,
+    /// How often it was opened anew because the file changed under it.
+    restarts: u32,
+}
+
+impl Lane {
+    /// Starts at the buffer's cursor.
+    pub fn new(buffer: Buffer, limits: &Limits) -> Lane {
+        let waiting = buffer.size - buffer.mark.offset;
+        let over_cap = if waiting > limits.buffer_bytes_max {
+            buffer.size - limits.buffer_bytes_max / 10 * CAP_TENTHS_KEPT
+        } else {
+            0
+        };
+        let lines = buffer.lines(limits.line_bytes_max);
+        Lane {
+            buffer,
+            lines,
+            carried: Vec::new(),
+            over_cap,
+            restarts: 0,
+        }
+    }
+
+    /// Opens a buffer by name; one that cannot be opened is a problem of its own, and of no other.
+    pub fn open(paths: &Paths, name: &str, limits: &Limits, summary: &mut Summary) -> Option<Lane> {
+        let opened = Buffer::open(paths, name).map(|buffer| Lane::new(buffer, limits));
+        summary.noting(opened)
+    }
+
+    /// Starts again after the person changed the file under us: it stays as it is, and is read by its
+    /// cursor.
+    pub fn reopen(self, paths: &Paths, limits: &Limits, summary: &mut Summary) -> Option<Lane> {
+        let (name, restarts) = (self.buffer.name.clone(), self.restarts + 1);
+        drop(self);
+        if restarts > RESTARTS_MAX {
+            summary.ending = Ending::Later(format!("{name} keeps being changed while it is read"));
+            return None;
+        }
+        let mut lane = Lane::open(paths, &name, limits, summary)?;
+        lane.restarts = restarts;
+        Some(lane)
+    }
+
+    /// The end of a buffer in this round: what was delivered leaves the file.
+    pub fn close(mut self, summary: &mut Summary) -> Option<Closed> {
+        let settled = settle::settle(&mut self.buffer);
+        if summary.noting(settled) == Some(Settled::TruncatedWithoutLease) {
+            summary.truncated_without_lease += 1;
+        }
+        summary.noting(self.buffer.close())
+    }
+
+    /// Reads the lines of the next request.
+    ///
+    /// # Errors
+    /// A buffer that cannot be read.
+    pub fn take_batch(&mut self, rules: &Rules) -> Result<Taken> {
+        let mut batch = Batch::default();
+        loop {
+            let entries = if self.carried.is_empty() {
+                match self.buffer.next(&mut self.lines)? {
+                    Next::Changed => return Ok(Taken::Changed),
+                    Next::Line(line) if self.leaves_alone(&line, rules) => {
+                        self.buffer.read_to = line.at.offset;
+                        return Ok(self.ended(batch, &line.at));
+                    }
+                    Next::Line(line) => self.judge(line, rules),
+                    Next::End => {
+                        let end = self.lines.mark();
+                        return Ok(self.ended(batch, &end));
+                    }
+                }
+            } else {
+                std::mem::take(&mut self.carried)
+            };
+            for entry in entries {
+                if self.carried.is_empty() && batch.fits(&entry, rules.limits) {
+                    batch.push(entry);
+                } else {
+                    self.carried.push(entry);
+                }
+            }
+            if let Some(next) = self.carried.first() {
+                batch.end = next.at;
+                return Ok(Taken::Batch(batch, More::Yes));
+            }
+        }
+    }
+
+    fn ended(&self, mut batch: Batch, end: &Mark) -> Taken {
+        if batch.entries.is_empty() && *end == self.buffer.mark {
+            return Taken::End;
+        }
+        batch.end = *end;
+        Taken::Batch(batch, More::No)
+    }
+
+    /// Counts the lines that were not read yet, when the pass over this buffer ends early.
+    pub fn count_rest(&mut self) -> u64 {
+        let mut count = self.carried.len() as u64;
+        while let Ok(Next::Line(line)) = self.buffer.next(&mut self.lines) {
+            count += u64::from(line.shape != Shape::Tail);
+        }
+        count
+    }
+
+    fn leaves_alone(&self, line: &Line, rules: &Rules) -> bool {
+        let fresh = || {
+            let changed: Option<DateTime<Utc>> = self.buffer.modified.map(Into::into);
+            changed.is_none_or(|changed| rules.frame.now - changed < TAIL_FRESH)
+        };
+        line.shape == Shape::Tail && rules.tail == Tail::TakenWhenStale && fresh()
+    }
+
+    /// One line is one entry; but for a torn fragment with a good line glued to it, which is two.
+    fn judge(&self, line: Line, rules: &Rules) -> Vec<Entry> {
+        let dropped = |at, line, reason| Entry {
+            at,
+            line,
+            content: Content::Drop(reason),
+            fields_refused: Vec::new(),
+        };
+        if line.at.offset < self.over_cap {
+            return vec![dropped(line.at, Vec::new(), DropReason::OverCap)];
+        }
+        if line.shape == Shape::TooLong {
+            return vec![dropped(line.at, line.bytes, DropReason::TooLong)];
+        }
+        match wrap(&line.bytes, rules) {
+            Ok((content, fields_refused)) => vec![Entry {
+                at: line.at,
+                line: line.bytes,
+                content,
+                fields_refused,
+            }],
+            Err(DropReason::Malformed(_)) if line.shape == Shape::Tail => {
+                vec![dropped(line.at, line.bytes, DropReason::Torn)]
+            }
+            Err(reason @ DropReason::Malformed(_)) => match event::split_torn(&line.bytes) {
+                None => vec![dropped(line.at, line.bytes, reason)],
+                Some(middle) => {
+                    let (fragment, rest) = line.bytes.split_at(middle);
+                    let good = Line {
+                        at: line.at.after(fragment),
+                        bytes: rest.to_vec(),
+                        shape: line.shape,
+                    };
+                    let mut entries = vec![dropped(line.at, fragment.to_vec(), DropReason::Torn)];
+                    entries.extend(self.judge(good, rules));
+                    entries
+                }
+            },
+            Err(reason) => vec![dropped(line.at, line.bytes, reason)],
+        }
+    }
+}
+
+fn wrap(line: &[u8], rules: &Rules) -> Result<(Content, Vec<String>), DropReason> {
+    let event = event::parse(line, &rules.age)?;
+    let envelope = envelope::wrap(&event, &rules.frame)?;
+    Ok((Content::Envelope(envelope.json), envelope.fields_refused))
+}
+
+/// The envelope of a line under another time of sending, when the server's clock turned out to differ.
+pub fn rewrap(line: &[u8], now: DateTime<Utc>, rules: &Rules) -> Option<Vec<u8>> {
+    let age = Age {
+        now,
+        days_max: None,
+    };
+    let event = event::parse(line, &age).ok()?;
+    let frame = Frame { now, ..rules.frame };
+    envelope::wrap(&event, &frame)
+        .ok()
+        .map(|envelope| envelope.json)
+}

@@ -1,0 +1,162 @@
+//! What a pass writes down: rejected lines, the local copy of what was sent, the state, the log.
+//!
+//! The log and the state hold counts, statuses and file names, never anything of an event. A rejected
+//! line is the producer's own, kept for the person who owns it, and never leaves the machine.
+
+use crate::batch::{Content, Entry};
+use crate::clock::Reading;
+use crate::event::DropReason;
+use crate::fate::Fate;
+use crate::journal::{self, Durable};
+use crate::os;
+use crate::paths::Paths;
+use crate::settings::SentCopy;
+use crate::state::{Last, State};
+use crate::summary::{Ending, Summary};
+use anyhow::Result;
+use chrono::{DateTime, SecondsFormat, Utc};
+use serde_json::json;
+use std::fs::File;
+
+/// Bytes of a rejected line that are kept; enough to see what it was, and 200 fit into the file.
+const REJECTED_LINE_BYTES_MAX: usize = 4096;
+
+/// Writes the lines that were rejected, durably, before the cursor passes them.
+///
+/// # Errors
+/// The file, and why it could not be written.
+pub fn rejected(
+    paths: &Paths,
+    buffer: &str,
+    now: DateTime<Utc>,
+    entries: &[(&Entry, &Fate)],
+) -> Result<()> {
+    let mut lines = Vec::new();
+    for (entry, fate) in entries {
+        let (reason, detail, status) = match fate {
+            Fate::Refused(refusal) => (
+                DropReason::Refused,
+                refusal.message.as_str(),
+                Some(refusal.status),
+            ),
+            Fate::Dropped(reason @ DropReason::Malformed(detail)) => (*reason, *detail, None),
+            Fate::Dropped(reason @ (DropReason::TooLong | DropReason::Torn)) => {
+                (*reason, reason.words(), None)
+            }
+            // Too old and over the cap are counted only: nothing is wrong with the line itself.
+            Fate::Dropped(_) | Fate::Delivered | Fate::Kept => continue,
+        };
+        let line = &entry.line[..entry.line.len().min(REJECTED_LINE_BYTES_MAX)];
+        let record = json!({
+            "at": stamp(now),
+            "buffer": buffer,
+            "reason": reason.key(),
+            "status": status,
+            "detail": detail,
+            "line": String::from_utf8_lossy(line),
+        });
+        lines.extend_from_slice(record.to_string().as_bytes());
+        lines.push(b'\n');
+    }
+    journal::append(
+        &paths.rejected(),
+        journal::REJECTED_BYTES_MAX,
+        &lines,
+        Durable::Now,
+    )
+}
+
+/// Copies what was delivered into sent.jsonl, one envelope a line. Losing the copy loses no event, so
+/// a failure is let go.
+pub fn sent(paths: &Paths, copy: SentCopy, entries: &[(&Entry, &Fate)]) {
+    if copy == SentCopy::Off {
+        return;
+    }
+    let mut lines = Vec::new();
+    for (entry, fate) in entries {
+        if let (Content::Envelope(envelope), Fate::Delivered) = (&entry.content, fate) {
+            lines.extend_from_slice(envelope);
+            lines.push(b'\n');
+        }
+    }
+    let _ = journal::append(
+        &paths.sent(),
+        journal::SENT_BYTES_MAX,
+        &lines,
+        Durable::Eventually,
+    );
+}
+
+/// Says in the lock file who holds it. Only people read it, so a failure is let go.
+pub fn note_owner(lock_file: &File, now: DateTime<Utc>) {
+    let note = format!("pid {} since {}\n", std::process::id(), stamp(now));
+    let _ = lock_file
+        .set_len(0)
+        .and_then(|()| os::write_at(lock_file, note.as_bytes(), 0));
+}
+
+/// Closes the books of one round: state and log. Both may be lost at the price of a pause forgotten,
+/// so a failure is let go.
+pub fn finish(paths: &Paths, now: DateTime<Utc>, state: &mut State, round: &Summary) {
+    state.totals.delivered += round.delivered;
+    for (reason, count) in &round.dropped {
+        *state
+            .totals
+            .dropped
+            .entry((*reason).to_owned())
+            .or_default() += count;
+    }
+    let later = matches!(round.ending, Ending::Later(_) | Ending::Misconfigured(_))
+        || !round.problems.is_empty();
+    state.failures_in_a_row = if later {
+        state.failures_in_a_row + 1
+    } else {
+        0
+    };
+    let counts = Summary {
+        fields_refused: std::collections::BTreeMap::default(),
+        ..round.clone()
+    };
+    let line = impersonal(paths, &counts.text());
+    state.last = Some(Last {
+        at: now,
+        exit: round.exit_code(),
+        summary: line.clone(),
+    });
+    if let Some(pause) = &mut state.not_before {
+        pause.reason = impersonal(paths, &pause.reason);
+    }
+    state.clock = Reading::new(now, os::boot());
+    let _ = state.save(paths);
+    log(paths, now, &format!("exit {} {line}", round.exit_code()));
+}
+
+/// Writes one line into upload.log; should even that fail, there is no better place to say so.
+pub fn log(paths: &Paths, now: DateTime<Utc>, text: &str) {
+    if os::create_private_dir(&paths.upload()).is_err() {
+        return;
+    }
+    let line = format!(
+        "{} {}\n",
+        stamp(now),
+        impersonal(paths, text).replace('\n', "; ")
+    );
+    let _ = journal::append(
+        &paths.log(),
+        journal::LOG_BYTES_MAX,
+        line.as_bytes(),
+        Durable::Eventually,
+    );
+}
+
+/// Home folders carry the person's name; the log needs only the file's.
+fn impersonal(paths: &Paths, text: &str) -> String {
+    text.replace(
+        &format!("{}{}", paths.data().display(), std::path::MAIN_SEPARATOR),
+        "",
+    )
+}
+
+fn stamp(now: DateTime<Utc>) -> String {
+    now.to_rfc3339_opts(SecondsFormat::Secs, true)
+}

@@ -1,0 +1,83 @@
+//! Where requests go: to the configured endpoint, or where the service sent us from there.
+
+use crate::connection::Endpoint;
+use crate::redirect;
+use crate::state::Redirect;
+use crate::verdict::Trouble;
+use crate::world::Reply;
+use chrono::{DateTime, Utc};
+
+/// Hops to follow for one request; every official SDK stops at ten.
+const HOPS_MAX: usize = 10;
+
+/// The place to post to during one pass.
+#[derive(Debug)]
+pub struct Route {
+    configured: Endpoint,
+    current: Endpoint,
+    /// What the next pass may go by, learned in this one or the one before.
+    pub learned: Option<Redirect>,
+}
+
+impl Route {
+    /// Starts at the configured endpoint, or where a redirect that is still fresh points.
+    pub fn new(configured: &Endpoint, learned: Option<&Redirect>, now: DateTime<Utc>) -> Route {
+        let from = configured.track_url();
+        let fresh = learned.filter(|redirect| redirect.from == from && now < redirect.until);
+        // A file on the disk is no better than a server's word: the same rules hold for both.
+        let target = fresh.and_then(|fresh| redirect::follow(configured, &fresh.to).ok());
+        Route {
+            configured: configured.clone(),
+            learned: target.as_ref().and(fresh).cloned(),
+            current: target.unwrap_or_else(|| configured.clone()),
+        }
+    }
+
+    /// Where to post now.
+    pub fn url(&self) -> String {
+        self.current.track_url()
+    }
+
+    /// Where to post now, to be noted as visited.
+    pub fn place(&self) -> Endpoint {
+        self.current.clone()
+    }
+
+    /// Should the place we were sent to be gone, the configured one knows the new one.
+    pub fn reset(&mut self) {
+        self.current = self.configured.clone();
+        self.learned = None;
+    }
+
+    /// Goes where the reply points, if that is allowed.
+    ///
+    /// # Errors
+    /// The trouble that a refused redirect is.
+    pub fn follow(
+        &mut self,
+        location: &str,
+        reply: &Reply,
+        visited: &mut Vec<Endpoint>,
+        now: DateTime<Utc>,
+    ) -> Result<(), Trouble> {
+        let next = match redirect::follow(&self.current, location) {
+            Err(refusal) => return Err(Trouble::Redirected(refusal.to_string())),
+            Ok(next) if visited.contains(&next) => {
+                return Err(Trouble::Redirected("in a circle".to_owned()));
+            }
+            Ok(_) if visited.len() > HOPS_MAX => {
+                return Err(Trouble::Redirected(format!("more than {HOPS_MAX} times")));
+            }
+            Ok(next) => next,
+        };
+        let max_age = redirect::max_age(reply.cache_control.as_deref());
+        self.learned = Some(Redirect {
+            from: self.configured.track_url(),
+            to: next.track_url(),
+            until: now + max_age,
+        });
+        visited.push(next.clone());
+        self.current = next;
+        Ok(())
+    }
+}

@@ -1,0 +1,154 @@
+//! What one pass leaves for the next: `upload/state.json`. It may be deleted at any time; the price
+//! is a pause forgotten and totals that begin anew.
+
+use crate::clock::Reading;
+use crate::os::{self, Open};
+use crate::paths::Paths;
+use crate::retry::NOT_BEFORE_MAX;
+use anyhow::{Context, Result};
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::{Read, Write};
+
+/// The file is a few hundred bytes; more is not ours.
+const STATE_BYTES_MAX: u64 = 64 * 1024;
+
+/// Everything that outlives a pass, but for the cursors.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct State {
+    /// When the next pass may try, and why not before.
+    pub not_before: Option<NotBefore>,
+    /// Passes in a row that ended with events left. It counts, and decides nothing.
+    pub failures_in_a_row: u64,
+    /// The last pass that had something to do.
+    pub last: Option<Last>,
+    /// Where the service sent us.
+    pub redirect: Option<Redirect>,
+    /// Since the file was made.
+    pub totals: Totals,
+    /// The clock at the end of the last pass.
+    pub clock: Option<Reading>,
+}
+
+/// A pause that the server, or a full disk, imposed.
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct NotBefore {
+    /// Until then.
+    pub until: DateTime<Utc>,
+    /// Why, in words.
+    pub reason: String,
+}
+
+/// How a pass ended.
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Last {
+    /// When.
+    pub at: DateTime<Utc>,
+    /// With which exit code.
+    pub exit: u8,
+    /// The summary line.
+    pub summary: String,
+}
+
+/// A redirect that is followed without asking again.
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Redirect {
+    /// The configured endpoint.
+    pub from: String,
+    /// The one to post to.
+    pub to: String,
+    /// For how long.
+    pub until: DateTime<Utc>,
+}
+
+/// Counts over many passes.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Eq, Serialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct Totals {
+    /// Events the server accepted.
+    pub delivered: u64,
+    /// Lines dropped, by reason.
+    pub dropped: BTreeMap<String, u64>,
+}
+
+impl State {
+    /// Reads the state; a missing, damaged or foreign file is an empty one.
+    pub fn load(paths: &Paths) -> State {
+        let mut bytes = Vec::new();
+        let read = os::open(&paths.state(), Open::Read)
+            .and_then(|file| file.take(STATE_BYTES_MAX).read_to_end(&mut bytes));
+        read.ok()
+            .and_then(|_| serde_json::from_slice(&bytes).ok())
+            .unwrap_or_default()
+    }
+
+    /// Replaces the file in one step.
+    ///
+    /// # Errors
+    /// The file, and why it could not be written.
+    pub fn save(&self, paths: &Paths) -> Result<()> {
+        let path = paths.state();
+        let new = path.with_extension("json.new");
+        let write = || -> Result<()> {
+            let mut bytes = serde_json::to_vec_pretty(self)?;
+            bytes.push(b'\n');
+            let mut file = os::open(&new, Open::Create)?;
+            file.set_len(0)?;
+            file.write_all(&bytes)?;
+            file.sync_data()?;
+            fs::rename(&new, &path)?;
+            Ok(())
+        };
+        write().with_context(|| format!("cannot write {}", path.display()))
+    }
+
+    /// The pause that is in force. One that lies further ahead than any may is the work of a clock
+    /// that jumped, and is ignored.
+    pub fn pause_in_force(&self, now: DateTime<Utc>) -> Option<&NotBefore> {
+        self.not_before
+            .as_ref()
+            .filter(|pause| now < pause.until && pause.until - now <= NOT_BEFORE_MAX)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use chrono::TimeDelta;
+
+    #[test]
+    fn a_pause_further_ahead_than_its_cap_is_ignored() {
+        let now: DateTime<Utc> = "2026-11-20T12:00:00Z".parse().unwrap();
+        let check = |ahead: TimeDelta, expected: bool| {
+            let not_before = Some(NotBefore {
+                until: now + ahead,
+                reason: String::new(),
+            });
+            let state = State {
+                not_before,
+                ..State::default()
+            };
+            assert_eq!(state.pause_in_force(now).is_some(), expected, "{ahead}");
+        };
+        check(TimeDelta::seconds(1), true);
+        check(TimeDelta::hours(24), true);
+        check(TimeDelta::hours(25), false);
+        check(TimeDelta::zero(), false);
+        check(TimeDelta::seconds(-1), false);
+    }
+
+    #[test]
+    fn a_damaged_file_is_an_empty_state() {
+        let dir = tempfile::tempdir().unwrap();
+        let paths = Paths::find("a", Some(dir.path()), &BTreeMap::new()).unwrap();
+        fs::create_dir(paths.upload()).unwrap();
+        fs::write(paths.state(), b"{\"notBefore\":").unwrap();
+        assert_eq!(State::load(&paths), State::default());
+    }
+}

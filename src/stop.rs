@@ -1,0 +1,71 @@
+//! Why the sending stopped before the end of a buffer, and how far that reaches.
+
+use crate::consent::Rule;
+use crate::state::NotBefore;
+use crate::summary::Ending;
+use crate::verdict::{Cure, Trouble};
+use chrono::{DateTime, Utc};
+
+/// Why the sending stopped.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Stop {
+    /// The server, or the way to it; with the time before which it does not want to be asked again.
+    Trouble(Trouble, Option<DateTime<Utc>>),
+    /// The pass has used up its time.
+    Deadline,
+    /// Telemetry was switched off meanwhile.
+    Off(Rule),
+}
+
+impl Stop {
+    /// What the summary says of it.
+    pub fn ending(&self) -> Ending {
+        match self {
+            Stop::Off(rule) => Ending::Off(rule.to_string()),
+            Stop::Deadline => Ending::Later("the time for one pass is used up".to_owned()),
+            Stop::Trouble(trouble, _) => match trouble.cure() {
+                Cure::Time => Ending::Later(trouble.to_string()),
+                Cure::Configuration => Ending::Misconfigured(trouble.to_string()),
+            },
+        }
+    }
+
+    /// The pause for the passes to come, if it asks for one.
+    pub fn not_before(&self) -> Option<NotBefore> {
+        match self {
+            Stop::Trouble(trouble, Some(until)) => Some(NotBefore {
+                until: *until,
+                reason: trouble.to_string(),
+            }),
+            _ => None,
+        }
+    }
+
+    /// Whether the other buffers need not be tried either: it is not about the one batch.
+    pub fn ends_the_pass(&self) -> bool {
+        match self {
+            Stop::Off(_) | Stop::Deadline => true,
+            Stop::Trouble(trouble, until) => until.is_some() || !trouble.is_about_the_batch(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_may_be_the_batchs_own_fault_leaves_the_other_buffers_a_try() {
+        let check = |trouble: Trouble, until, expected: bool| {
+            let stop = Stop::Trouble(trouble, until);
+            assert_eq!(stop.ends_the_pass(), expected, "{stop:?}");
+        };
+        check(Trouble::NoReply(String::new()), None, false);
+        check(Trouble::Status(500), None, false);
+        check(Trouble::Status(503), Some(DateTime::UNIX_EPOCH), true);
+        check(Trouble::Status(429), None, true);
+        check(Trouble::Denied(401), None, true);
+        check(Trouble::NotBreeze(200), None, true);
+        assert!(Stop::Deadline.ends_the_pass());
+    }
+}

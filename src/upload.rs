@@ -1,0 +1,276 @@
+//! The only loop: one pass over all buffers of an application.
+
+use crate::batch::{Batch, Entry};
+use crate::buffer::{self, Closed};
+use crate::clock::{self, Reading};
+use crate::consent::Consent;
+use crate::envelope::Frame;
+use crate::event::Age;
+use crate::fate::{self, After, Fate};
+use crate::lane::{self, Lane, More, Rules, Tail, Taken};
+use crate::lock;
+use crate::os::{self, Open};
+use crate::paths::Paths;
+use crate::records;
+use crate::retry;
+use crate::route::Route;
+use crate::send::{Sender, Sent};
+use crate::settings::Settings;
+use crate::state::{NotBefore, State};
+use crate::stop::Stop;
+use crate::summary::{Ending, Summary};
+use crate::terminal::Progress;
+use crate::world::World;
+use anyhow::{Context, Result};
+use chrono::{DateTime, Utc};
+use std::collections::VecDeque;
+
+/// Who asked for the pass.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// A hook or a schedule: it honours the pause the server asked for.
+    Background,
+    /// A person: it sends now, a last line without a newline too.
+    Foreground,
+}
+
+/// Everything one pass needs.
+pub struct Pass<'a, W: World> {
+    /// Clock and network.
+    pub world: &'a W,
+    /// What to do.
+    pub settings: &'a Settings,
+    /// Where the files are.
+    pub paths: &'a Paths,
+    /// Who asked.
+    pub mode: Mode,
+    /// May we still? Asked again before every request.
+    pub may: &'a dyn Fn() -> Consent,
+    /// Where a person sees it move.
+    pub progress: &'a Progress,
+}
+
+impl<W: World> Pass<'_, W> {
+    /// Delivers what waits in the buffers, and accounts for every line.
+    ///
+    /// # Errors
+    /// The uploader's own folder or lock cannot be used; every buffer is as it was.
+    pub fn run(&self) -> Result<Summary> {
+        if waiting(self.paths)?.is_empty() {
+            return Ok(Summary::ended(Ending::Nothing));
+        }
+        let mut state = State::load(self.paths);
+        let now = self.world.now();
+        if self.mode == Mode::Background
+            && let Some(pause) = state.pause_in_force(now)
+        {
+            let why = format!(
+                "{}; not before {}",
+                pause.reason,
+                pause.until.format("%Y-%m-%d %H:%M:%S UTC")
+            );
+            return Ok(Summary::ended(Ending::Later(why)));
+        }
+        let data = self.paths.data();
+        os::check_dir(data).with_context(|| format!("cannot use {}", data.display()))?;
+        let folder = self.paths.upload();
+        os::create_private_dir(&folder)
+            .with_context(|| format!("cannot make {}", folder.display()))?;
+        let path = self.paths.uploader_lock();
+        let lock_file = os::open(&path, Open::Create)
+            .with_context(|| format!("cannot open {}", path.display()))?;
+
+        let current = Reading::new(now, os::boot());
+        let clock = Clock {
+            credible: clock::is_credible(now, state.clock.as_ref(), current.as_ref()),
+        };
+        let mut summary = Summary::default();
+        let mut held = lock::take_now(&lock_file)
+            .with_context(|| format!("cannot lock {}", path.display()))?;
+        if held.is_none() {
+            return Ok(Summary::ended(Ending::Busy));
+        }
+        // Read again: whoever held the lock a moment ago has written it.
+        state = State::load(self.paths);
+        while let Some(lock) = held {
+            records::note_owner(&lock_file, now);
+            let (round, closed) = self.round(&clock, &mut state);
+            records::finish(self.paths, self.world.now(), &mut state, &round);
+            summary.add(round);
+            drop(lock);
+            // The look after the release: see `Closed::has_news`.
+            let news = summary.ending == Ending::Done
+                && closed.iter().any(|closed| closed.has_news(self.paths));
+            held = if news {
+                lock::take_now(&lock_file).unwrap_or_default()
+            } else {
+                None
+            };
+        }
+        Ok(summary)
+    }
+
+    /// One batch from each buffer in turn, so that a long one does not hold up the others, until
+    /// every buffer is read or has had to stop.
+    fn round(&self, clock: &Clock, state: &mut State) -> (Summary, Vec<Closed>) {
+        let mut summary = Summary::default();
+        let mut closed = Vec::new();
+        let limits = &self.settings.limits;
+        let mut lanes = self.open_lanes(&mut summary);
+        let endpoint = &self.settings.connection.endpoint;
+        let route = Route::new(endpoint, state.redirect.as_ref(), self.world.now());
+        let mut sender = Sender::new(self.world, limits, self.may, route);
+        let mut attempts_max = limits.attempts_max;
+        state.not_before = None;
+        while let Some(mut lane) = lanes.pop_front() {
+            match self.step(&mut lane, &mut sender, attempts_max, clock, &mut summary) {
+                Ok(Step::More) => lanes.push_back(lane),
+                Ok(Step::End) => closed.extend(lane.close(&mut summary)),
+                Ok(Step::Changed) => lanes.extend(lane.reopen(self.paths, limits, &mut summary)),
+                Ok(Step::Stopped(stop)) => {
+                    summary.ending = stop.ending();
+                    state.not_before = stop.not_before().or(state.not_before.take());
+                    summary.keep_unread(lane.count_rest());
+                    closed.extend(lane.close(&mut summary));
+                    if stop.ends_the_pass() {
+                        break;
+                    }
+                    // Something may be wrong with this one batch: the others get a try each.
+                    attempts_max = 1;
+                }
+                Err(err) => {
+                    // Without room for what must be kept, each pass would repeat the batch.
+                    let until = retry::after_full_disk(sender.now());
+                    state.not_before = Some(NotBefore {
+                        until,
+                        reason: format!("{err:#}"),
+                    });
+                    summary.problems.push(format!("{err:#}"));
+                }
+            }
+            self.progress.show(summary.delivered);
+        }
+        for mut lane in lanes {
+            summary.keep_unread(lane.count_rest());
+            closed.extend(lane.close(&mut summary));
+        }
+        summary.requests = sender.requests;
+        state.redirect = sender.route.learned;
+        (summary, closed)
+    }
+
+    fn open_lanes(&self, summary: &mut Summary) -> VecDeque<Lane> {
+        let names = waiting(self.paths).unwrap_or_default();
+        let limits = &self.settings.limits;
+        names
+            .iter()
+            .filter_map(|name| Lane::open(self.paths, name, limits, summary))
+            .collect()
+    }
+
+    /// Takes one batch all the way: read, sent, recorded, committed.
+    fn step(
+        &self,
+        lane: &mut Lane,
+        sender: &mut Sender<W>,
+        attempts_max: u32,
+        clock: &Clock,
+        summary: &mut Summary,
+    ) -> Result<Step> {
+        let clock = Clock {
+            credible: clock.credible || sender.skew.is_some(),
+        };
+        let rules = self.rules(&clock, sender.now());
+        let (mut batch, more) = match lane.take_batch(&rules)? {
+            Taken::Batch(batch, more) => (batch, more),
+            Taken::End => return Ok(Step::End),
+            Taken::Changed => return Ok(Step::Changed),
+        };
+        let sent = if batch.events().is_empty() {
+            Sent {
+                fates: Vec::new(),
+                stop: None,
+            }
+        } else {
+            lane.buffer.arm()?;
+            let rewrap = |line: &[u8], now| lane::rewrap(line, now, &rules);
+            sender.deliver(&mut batch, attempts_max, &rewrap)
+        };
+        let after = if more == More::Yes && sent.stop.is_none() {
+            After::ReadsOn
+        } else {
+            After::Ends
+        };
+        let fates = fate::of_each(&batch, sent.fates);
+        let passed = fate::passed(&fates, after);
+        let recorded = self.record(lane, &batch, &fates, passed);
+        let passed = if recorded.is_ok() { passed } else { 0 };
+        summary.account(&batch.entries, &fates, passed);
+        recorded?;
+        Ok(match (sent.stop, more) {
+            (Some(stop), _) => Step::Stopped(stop),
+            (None, More::Yes) => Step::More,
+            (None, More::No) => Step::End,
+        })
+    }
+
+    /// Everything that must be durable before the cursor passes, and then the cursor.
+    fn record(&self, lane: &mut Lane, batch: &Batch, fates: &[Fate], passed: usize) -> Result<()> {
+        let entries: Vec<(&Entry, &Fate)> = batch.entries.iter().zip(fates).take(passed).collect();
+        let end = batch
+            .entries
+            .get(passed)
+            .map_or(batch.end, |entry| entry.at);
+        records::rejected(self.paths, &lane.buffer.name, self.world.now(), &entries)?;
+        let kept = entries
+            .iter()
+            .filter(|(_, fate)| **fate == Fate::Kept)
+            .map(|(entry, _)| &entry.line[..]);
+        lane.buffer.requeue(&end, kept)?;
+        records::sent(self.paths, self.settings.sent_copy, &entries);
+        lane.buffer.commit(&end)
+    }
+
+    /// How lines are judged at this moment.
+    pub(crate) fn rules(&self, clock: &Clock, now: DateTime<Utc>) -> Rules<'_> {
+        let settings = self.settings;
+        Rules {
+            age: Age {
+                now,
+                days_max: clock.credible.then_some(settings.limits.age_days_max),
+            },
+            frame: Frame {
+                ikey: &settings.connection.ikey,
+                role: &settings.app,
+                now,
+                policy: &settings.policy,
+            },
+            limits: &settings.limits,
+            tail: if self.mode == Mode::Foreground {
+                Tail::Taken
+            } else {
+                Tail::TakenWhenStale
+            },
+        }
+    }
+}
+
+/// Whether ages may be judged by our clock in this pass.
+pub(crate) struct Clock {
+    pub(crate) credible: bool,
+}
+
+enum Step {
+    More,
+    End,
+    Changed,
+    Stopped(Stop),
+}
+
+/// Buffers that may hold something.
+pub(crate) fn waiting(paths: &Paths) -> Result<Vec<String>> {
+    Ok(buffer::names(paths)?
+        .into_iter()
+        .filter(|name| buffer::has_bytes(paths, name))
+        .collect())
+}

@@ -1,0 +1,21 @@
+//! A pass cannot outlive its deadline, whatever DNS, TLS or a server does. Being killed at any
+//! instant loses nothing, so the watchdog simply ends the process; its locks end with it.
+
+use std::time::Duration;
+
+/// Past its deadline a pass begins no request; what is under way gets this long to finish.
+const GRACE: Duration = Duration::from_secs(2);
+
+/// Starts the thread that says its last words and ends the process with `exit_code` when the time is
+/// up.
+#[allow(
+    clippy::disallowed_methods,
+    reason = "a thread that must end a process that hangs"
+)]
+pub fn start(deadline: Duration, exit_code: u8, last_words: impl FnOnce() + Send + 'static) {
+    std::thread::spawn(move || {
+        std::thread::sleep(deadline + GRACE);
+        last_words();
+        std::process::exit(exit_code.into());
+    });
+}
