@@ -1,0 +1,133 @@
+//! Flags and subcommands, and nothing else. The doc comments are `--help`.
+
+use clap::{Args, Parser, Subcommand};
+use serde::Deserialize;
+use std::path::PathBuf;
+
+/// Upload usage telemetry from a local JSONL buffer to Azure Application Insights
+///
+/// Without a command: one silent pass over the buffers of an application, meant to be spawned by
+/// hooks, by the application itself, by cron, launchd or systemd. Events leave the buffer only after
+/// the server accepted them.
+#[derive(Debug, Parser)]
+#[command(version, about, max_term_width = 100, args_conflicts_with_subcommands = true, after_help = EXAMPLES)]
+pub struct Cli {
+    /// What to do; without one, a pass.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+    /// How to do a pass.
+    #[command(flatten)]
+    pub upload: Upload,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  telemetry-upload demo                 see it work, without Azure and without touching your files
+  telemetry-upload --flush              send what is waiting now, and say what became of it
+  telemetry-upload --flush --dry-run    say what would be sent, and send nothing
+
+Exit codes:
+  0   done: delivered, nothing to do, telemetry off, or another uploader is at work
+  1   could not go on; the buffer is as it was
+  2   wrong usage
+  75  later: events remain, the next pass will try
+  78  configuration: no or bad connection string, or the endpoint refuses us";
+
+/// Everything that is not the pass.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Send sample events to a local endpoint and show what arrived; touches nothing of yours
+    Demo,
+    /// Run a local endpoint that validates like Application Insights' and can misbehave by script
+    Emulator(Emulator),
+}
+
+/// One pass.
+#[derive(Args, Debug, Default)]
+pub struct Upload {
+    /// Run in the foreground: progress on a terminal, one summary line; ignores a pause the server asked for
+    #[arg(long)]
+    pub flush: bool,
+    /// Do everything but the sending, and change nothing
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Print the summary as one JSON object
+    #[arg(long)]
+    pub json: bool,
+    /// The application whose events these are
+    #[arg(
+        long,
+        value_name = "NAME",
+        env = "TELEMETRY_UPLOAD_APP",
+        default_value = "atomic"
+    )]
+    pub app: String,
+    /// The folder of the buffers [default: the application's own data folder]
+    #[arg(long, value_name = "DIR", env = "TELEMETRY_UPLOAD_DATA_DIR")]
+    pub data_dir: Option<PathBuf>,
+    /// Where to send; better set in the environment or in config.json, since others can see arguments
+    #[arg(
+        long,
+        value_name = "STRING",
+        env = "APPLICATIONINSIGHTS_CONNECTION_STRING",
+        hide_env_values = true
+    )]
+    pub connection_string: Option<String>,
+    /// Trust only the certificates in this PEM file
+    #[arg(long, value_name = "FILE")]
+    pub ca_file: Option<PathBuf>,
+    /// The limits of a pass
+    #[command(flatten)]
+    pub limits: Limit,
+}
+
+/// The limits that flags and config.json may change; settings.rs has the defaults and their reasons.
+#[derive(Args, Clone, Debug, Default, Deserialize)]
+#[command(next_help_heading = "Limits")]
+#[serde(default, rename_all = "camelCase", deny_unknown_fields)]
+pub struct Limit {
+    /// Events in one request [default: 100]
+    #[arg(long, value_name = "COUNT")]
+    pub request_events: Option<usize>,
+    /// Bytes of one request before compression [default: 500000]
+    #[arg(long, value_name = "BYTES")]
+    pub request_bytes: Option<usize>,
+    /// Bytes of one line; longer ones are rejected [default: 32768]
+    #[arg(long, value_name = "BYTES")]
+    pub line_bytes: Option<usize>,
+    /// Days after which an event is dropped [default: 30]
+    #[arg(long, value_name = "DAYS")]
+    pub age_days: Option<i64>,
+    /// Undelivered bytes of a buffer over which the oldest lines go [default: 50000000]
+    #[arg(long, value_name = "BYTES")]
+    pub buffer_bytes: Option<u64>,
+    /// Attempts for one request [default: 3]
+    #[arg(long, value_name = "COUNT")]
+    pub attempts: Option<u32>,
+    /// Pause after the first attempt, doubled after each further one [default: 1000]
+    #[arg(long, value_name = "MS")]
+    pub pause_ms: Option<u64>,
+    /// Longest duration of a pass [default: 300]
+    #[arg(long, value_name = "SECONDS")]
+    pub deadline_s: Option<u64>,
+    /// Longest duration of a request [default: 5000]
+    #[arg(long, value_name = "MS")]
+    pub request_timeout_ms: Option<u64>,
+    /// Longest time to find the host and connect [default: 3000]
+    #[arg(long, value_name = "MS")]
+    pub connect_timeout_ms: Option<u64>,
+}
+
+/// The local endpoint.
+#[derive(Args, Debug)]
+pub struct Emulator {
+    /// Port on 127.0.0.1; 0 takes a free one
+    #[arg(long, value_name = "PORT", default_value_t = 8088)]
+    pub port: u16,
+    /// Append accepted events to this file, one envelope a line
+    #[arg(long, value_name = "FILE")]
+    pub store: Option<PathBuf>,
+    /// Misbehave as this file says, one JSON object a line for each request in turn
+    #[arg(long, value_name = "FILE")]
+    pub script: Option<PathBuf>,
+}

@@ -1,0 +1,5 @@
+//! One file a subcommand.
+
+pub mod demo;
+pub mod emulator;
+pub mod pass;
