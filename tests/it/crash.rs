@@ -1,0 +1,168 @@
+//! Killed at the worst moments, by the server, which knows them best.
+
+use crate::kit::{BUFFER, Sandbox, event};
+use std::collections::BTreeMap;
+use telemetry_upload::emulator::Moment;
+
+const EVENTS: usize = 25;
+const FIRST: std::ops::Range<usize> = 0..10;
+const SECOND: std::ops::Range<usize> = 10..20;
+
+/// Kills the uploader at a moment of the second request, runs it again, and accounts for every event.
+fn check(moment: Moment, script: &str, in_flight: std::ops::Range<usize>) {
+    let sandbox = Sandbox::acting(script, move |now, count, client| {
+        if now == moment && count == 2 {
+            client.kill();
+        }
+    });
+    let ids: Vec<String> = (0..EVENTS).map(|n| format!("id-{n:02}")).collect();
+    sandbox.append(ids.iter().map(|id| event(id) + "\n").collect::<String>());
+    let args = ["--flush", "--request-events", "10", "--pause-ms", "1"];
+    let (killed, ..) = sandbox.run(&args).outputs();
+    assert_eq!(killed, -1, "the first run is killed");
+    let second = sandbox.run(&args).left("").outputs();
+    assert_eq!(second.0, 0, "{second:?}");
+    let mut arrivals: BTreeMap<String, usize> = BTreeMap::new();
+    for id in sandbox.delivered() {
+        *arrivals.entry(id).or_default() += 1;
+    }
+    assert_eq!(
+        arrivals.keys().cloned().collect::<Vec<_>>(),
+        ids,
+        "none lost, none invented"
+    );
+    let twice: Vec<&String> = arrivals
+        .iter()
+        .filter(|(_, count)| **count > 1)
+        .map(|(id, _)| id)
+        .collect();
+    // What arrives twice is the batch in flight, and it has the same ids.
+    assert!(
+        twice.iter().all(|id| ids[in_flight.clone()].contains(id)),
+        "{twice:?}"
+    );
+}
+
+#[test]
+fn killed_while_the_body_is_on_its_way() {
+    check(Moment::Receiving, "", SECOND);
+}
+
+#[test]
+fn killed_before_the_reply() {
+    check(Moment::Judged, "", SECOND);
+}
+
+#[test]
+fn killed_after_the_reply() {
+    check(Moment::Replied, "", SECOND);
+}
+
+#[test]
+fn killed_with_a_partial_reply_under_way() {
+    let some = r#"{"items": [{"index": 3, "statusCode": 500, "message": "x"}]}"#;
+    for moment in [Moment::Judged, Moment::Replied] {
+        // The second request is the first batch's rest.
+        check(moment, &format!("{some}\n{some}"), FIRST);
+    }
+}
+
+#[test]
+fn a_lost_answer_repeats_the_batch_under_the_same_ids() {
+    let sandbox = Sandbox::scripted(r#"{"cut_after_bytes": 0}"#).line(&event("a"));
+    sandbox
+        .flush()
+        .stdout("sent 1 event in 2 requests")
+        .posts(2)
+        .left("")
+        .code(0);
+    assert_eq!(sandbox.delivered(), ["a", "a"]);
+}
+
+#[test]
+fn a_deleted_cursor_repeats_and_never_loses() {
+    let sandbox = Sandbox::scripted("{}\n{\"status\": 503, \"times\": \"forever\"}");
+    sandbox.append(
+        (0..15)
+            .map(|n| event(&format!("id-{n:02}")) + "\n")
+            .collect::<String>(),
+    );
+    let args = ["--request-events", "10", "--attempts", "1"];
+    sandbox.run(&args).code(75);
+    let cursor = sandbox.path(&format!("upload/{BUFFER}.cursor"));
+    assert!(std::fs::metadata(&cursor).unwrap().len() == 1024);
+    std::fs::remove_file(cursor).unwrap();
+    let nowhere = Sandbox::new();
+    sandbox
+        .run(&[
+            "--flush",
+            "--connection-string",
+            &nowhere.server.connection_string,
+        ])
+        .left("")
+        .outputs();
+    let all: std::collections::BTreeSet<String> = sandbox
+        .delivered()
+        .into_iter()
+        .chain(nowhere.delivered())
+        .collect();
+    assert_eq!(all.len(), 15);
+}
+
+#[test]
+fn every_sidecar_may_be_damaged_and_nothing_is_lost() {
+    for name in ["state.json", &format!("{BUFFER}.cursor"), "uploader.lock"] {
+        let sandbox = Sandbox::new().line(&event("a"));
+        std::fs::create_dir(sandbox.path("upload")).unwrap();
+        sandbox.write(&format!("upload/{name}"), b"\xff\0garbage");
+        sandbox.flush().stdout("sent 1 event").left("").code(0);
+        assert_eq!(sandbox.delivered(), ["a"], "{name}");
+    }
+}
+
+#[test]
+fn the_watchdog_ends_a_pass_that_hangs() {
+    let sandbox = Sandbox::scripted(r#"{"delay_ms": 60000, "times": "forever"}"#).line(&event("a"));
+    let before = sandbox.read(BUFFER);
+    sandbox
+        .run(&[
+            "--flush",
+            "--deadline-s",
+            "1",
+            "--request-timeout-ms",
+            "900",
+            "--attempts",
+            "20",
+            "--pause-ms",
+            "1",
+        ])
+        .left(&before)
+        .stdout("sent 0 events, kept 1 for the next pass: the time for one pass is used up")
+        .code(75);
+    // Where nothing of ours can notice the time, the watchdog does: here in the reading of a file.
+    let sandbox = Sandbox::new().line(&event("a"));
+    let fifo = sandbox.path("fifo");
+    assert!(
+        std::process::Command::new("mkfifo")
+            .arg(&fifo)
+            .status()
+            .unwrap()
+            .success()
+    );
+    let before = sandbox.read(BUFFER);
+    sandbox
+        .run(&[
+            "--flush",
+            "--deadline-s",
+            "1",
+            "--ca-file",
+            fifo.to_str().unwrap(),
+        ])
+        .stderr(
+            "the pass hung and was ended at its deadline; nothing is lost, the next pass goes on",
+        )
+        .left(&before)
+        .code(75);
+    let log = sandbox.read("upload/upload.log");
+    assert!(log.ends_with("the next pass goes on\n"), "{log}");
+}

@@ -1,0 +1,443 @@
+//! The sandbox: the real binary in a home of its own with a cleared environment, against an emulator
+//! that sees every request and may do something at any moment of it. Whatever a test does not
+//! mention on standard output or standard error makes it fail.
+
+use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::atomic::{AtomicI32, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use telemetry_upload::emulator::{Emulator, Exchange, Moment, Options, Script};
+
+pub const BINARY: &str = env!("CARGO_BIN_EXE_telemetry-upload");
+pub const BUFFER: &str = "telemetry-events.jsonl";
+pub const CONSENT: &str =
+    r#"{"enabled":true,"consentGiven":true,"anonymousId":"11111111-1111-4111-8111-111111111111"}"#;
+
+/// What a test does when a request has come to a moment; the number counts requests from 1.
+type Action = Box<dyn Fn(Moment, usize, &Client) + Send + Sync>;
+
+/// The process that is talking to the server.
+#[derive(Clone, Default)]
+pub struct Client(Arc<AtomicI32>);
+
+impl Client {
+    /// Waits until the kit knows the process: it may connect before `spawn` has returned.
+    pub fn pid(&self) -> i32 {
+        loop {
+            match self.0.load(Ordering::SeqCst) {
+                0 => std::thread::yield_now(),
+                pid => return pid,
+            }
+        }
+    }
+
+    pub fn kill(&self) {
+        let pid = rustix::process::Pid::from_raw(self.pid()).unwrap();
+        rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
+        // Dead only when it is no longer running: what it was about to do must not happen.
+        while fs::read_to_string(format!("/proc/{}/stat", self.pid()))
+            .is_ok_and(|stat| !stat.contains(") Z ") && !stat.contains(") X "))
+        {
+            std::thread::yield_now();
+        }
+    }
+
+    /// Peak resident memory in kilobytes.
+    pub fn memory_peak_kb(&self) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap();
+        let line = status
+            .lines()
+            .find(|line| line.starts_with("VmHWM:"))
+            .unwrap();
+        line.split_whitespace().nth(1).unwrap().parse().unwrap()
+    }
+}
+
+/// An emulator, and everything it saw.
+pub struct Server {
+    pub connection_string: String,
+    pub port: u16,
+    pub exchanges: Arc<Mutex<Vec<Exchange>>>,
+    pub connections: Arc<Mutex<usize>>,
+    pub client: Client,
+}
+
+impl Server {
+    pub fn start(script: &str, action: Action) -> Server {
+        let exchanges: Arc<Mutex<Vec<Exchange>>> = Arc::default();
+        let connections: Arc<Mutex<usize>> = Arc::default();
+        let client = Client::default();
+        let (seen, received, who) = (exchanges.clone(), connections.clone(), client.clone());
+        let emulator = Emulator::start(Options {
+            port: 0,
+            store: None,
+            script: Script::parse(script).unwrap(),
+            now: telemetry_upload::world::now,
+            observer: Arc::new(move |moment, exchange| {
+                let count = match moment {
+                    Moment::Receiving => {
+                        let mut count = received.lock().unwrap();
+                        *count += 1;
+                        *count
+                    }
+                    Moment::Judged => {
+                        let mut seen = seen.lock().unwrap();
+                        seen.push(exchange.clone());
+                        seen.len()
+                    }
+                    Moment::Replied => seen.lock().unwrap().len(),
+                };
+                action(moment, count, &who);
+            }),
+        })
+        .unwrap();
+        let port = emulator.address().port();
+        Server {
+            connection_string: emulator.connection_string(),
+            port,
+            exchanges,
+            connections,
+            client,
+        }
+    }
+}
+
+/// A home with an application's data folder in it.
+pub struct Sandbox {
+    pub home: tempfile::TempDir,
+    pub server: Server,
+    pub env: BTreeMap<String, String>,
+}
+
+impl Sandbox {
+    /// Consent given, no buffer, an honest server.
+    pub fn new() -> Sandbox {
+        Sandbox::scripted("")
+    }
+
+    /// A server that answers by script.
+    pub fn scripted(script: &str) -> Sandbox {
+        Sandbox::acting(script, |_, _, _| {})
+    }
+
+    /// A server that answers by script and does something else besides.
+    pub fn acting(
+        script: &str,
+        action: impl Fn(Moment, usize, &Client) + Send + Sync + 'static,
+    ) -> Sandbox {
+        let home = tempfile::tempdir().unwrap();
+        let server = Server::start(script, Box::new(action));
+        let env = BTreeMap::from([
+            ("HOME".to_owned(), home.path().display().to_string()),
+            (
+                "APPLICATIONINSIGHTS_CONNECTION_STRING".to_owned(),
+                server.connection_string.clone(),
+            ),
+        ]);
+        let sandbox = Sandbox { home, server, env };
+        fs::create_dir_all(sandbox.data()).unwrap();
+        sandbox.write("telemetry.json", CONSENT);
+        sandbox
+    }
+
+    pub fn env(mut self, name: &str, value: &str) -> Sandbox {
+        self.env.insert(name.to_owned(), value.to_owned());
+        self
+    }
+
+    pub fn without_env(mut self, name: &str) -> Sandbox {
+        self.env.remove(name);
+        self
+    }
+
+    /// Appends a line and its newline to the buffer.
+    pub fn line(self, line: &str) -> Sandbox {
+        self.append(format!("{line}\n"));
+        self
+    }
+
+    pub fn data(&self) -> PathBuf {
+        self.home.path().join(".local/share/atomic")
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.data().join(name)
+    }
+
+    pub fn write(&self, name: &str, content: impl AsRef<[u8]>) {
+        fs::write(self.path(name), content).unwrap();
+    }
+
+    pub fn append(&self, content: impl AsRef<[u8]>) {
+        append(&self.path(BUFFER), content);
+    }
+
+    pub fn read(&self, name: &str) -> String {
+        String::from_utf8_lossy(&fs::read(self.path(name)).unwrap_or_default()).into_owned()
+    }
+
+    pub fn inode(&self) -> u64 {
+        fs::metadata(self.path(BUFFER)).unwrap().ino()
+    }
+
+    /// Makes the buffer look untouched since `seconds` ago.
+    pub fn age_buffer(&self, seconds: u64) {
+        let file = fs::File::options()
+            .append(true)
+            .open(self.path(BUFFER))
+            .unwrap();
+        file.set_modified(std::time::SystemTime::now() - Duration::from_secs(seconds))
+            .unwrap();
+    }
+
+    pub fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(BINARY);
+        command
+            .args(args)
+            .env_clear()
+            .envs(&self.env)
+            .current_dir(self.home.path())
+            .stdin(Stdio::null());
+        command
+    }
+
+    pub fn spawn(&self, args: &[&str]) -> Child {
+        self.server.client.0.store(0, Ordering::SeqCst);
+        let child = self
+            .command(args)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        self.server
+            .client
+            .0
+            .store(i32::try_from(child.id()).unwrap(), Ordering::SeqCst);
+        child
+    }
+
+    pub fn run(&self, args: &[&str]) -> Ran<'_> {
+        let output = self.spawn(args).wait_with_output().unwrap();
+        Ran {
+            sandbox: self,
+            output,
+            stdout: String::new(),
+            stderr: String::new(),
+        }
+    }
+
+    /// The most common run: a flush whose pauses are short.
+    pub fn flush(&self) -> Ran<'_> {
+        self.run(&["--flush", "--pause-ms", "1"])
+    }
+
+    /// Requests whose body was read.
+    pub fn posts(&self) -> usize {
+        self.server.exchanges.lock().unwrap().len()
+    }
+
+    /// Everything that came over the wire, accepted or not, in order.
+    pub fn envelopes(&self) -> Vec<Value> {
+        let exchanges = self.server.exchanges.lock().unwrap();
+        exchanges
+            .iter()
+            .flat_map(|exchange| {
+                exchange
+                    .verdicts
+                    .iter()
+                    .map(|(envelope, _)| envelope.clone())
+            })
+            .collect()
+    }
+
+    /// The event ids that were accepted, in order.
+    pub fn delivered(&self) -> Vec<String> {
+        let exchanges = self.server.exchanges.lock().unwrap();
+        exchanges
+            .iter()
+            .flat_map(|exchange| &exchange.verdicts)
+            .filter(|(_, error)| error.is_none())
+            .map(|(envelope, _)| event_id(envelope))
+            .collect()
+    }
+
+    /// Ids of the events that came over the wire, request by request.
+    pub fn requests(&self) -> Vec<Vec<String>> {
+        let exchanges = self.server.exchanges.lock().unwrap();
+        exchanges
+            .iter()
+            .map(|exchange| {
+                exchange
+                    .verdicts
+                    .iter()
+                    .map(|(envelope, _)| event_id(envelope))
+                    .collect()
+            })
+            .collect()
+    }
+
+    /// Every file below the home, with its mode and content.
+    pub fn files(&self) -> BTreeMap<String, (u32, Vec<u8>)> {
+        let mut files = BTreeMap::new();
+        collect(self.home.path(), self.home.path(), &mut files);
+        files
+    }
+
+    /// What upload/state.json says under this name.
+    pub fn state(&self, name: &str) -> Value {
+        serde_json::from_str::<Value>(&self.read("upload/state.json"))
+            .map_or(Value::Null, |state| state[name].clone())
+    }
+}
+
+/// A run that is not checked yet. Both outputs are expected to be empty unless said otherwise.
+#[must_use = "a run is checked by .code()"]
+pub struct Ran<'a> {
+    sandbox: &'a Sandbox,
+    output: Output,
+    stdout: String,
+    stderr: String,
+}
+
+impl Ran<'_> {
+    /// The lines expected on standard output.
+    pub fn stdout(mut self, expected: &str) -> Self {
+        self.stdout = format!("{expected}\n");
+        self
+    }
+
+    /// The lines expected on standard error; `{data}` stands for the data folder.
+    pub fn stderr(mut self, expected: &str) -> Self {
+        self.stderr = format!("telemetry-upload: {expected}\n")
+            .replace("{data}", &self.sandbox.data().display().to_string());
+        self
+    }
+
+    /// How many requests the server has read so far.
+    pub fn posts(self, expected: usize) -> Self {
+        assert_eq!(self.sandbox.posts(), expected, "requests; {}", self.story());
+        self
+    }
+
+    /// The bytes left in the buffer.
+    pub fn left(self, expected: &str) -> Self {
+        assert_eq!(
+            self.sandbox.read(BUFFER),
+            expected,
+            "left in the buffer; {}",
+            self.story()
+        );
+        self
+    }
+
+    /// Checks the outputs and the exit code.
+    pub fn code(self, expected: i32) {
+        assert_eq!(
+            String::from_utf8_lossy(&self.output.stdout),
+            self.stdout,
+            "stdout; {}",
+            self.story()
+        );
+        assert_eq!(
+            String::from_utf8_lossy(&self.output.stderr),
+            self.stderr,
+            "stderr; {}",
+            self.story()
+        );
+        assert_eq!(
+            self.output.status.code(),
+            Some(expected),
+            "exit code; {}",
+            self.story()
+        );
+    }
+
+    /// Takes the outputs as they are, for tests that look into them.
+    pub fn outputs(self) -> (i32, String, String) {
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        (
+            self.output.status.code().unwrap_or(-1),
+            text(&self.output.stdout),
+            text(&self.output.stderr),
+        )
+    }
+
+    fn story(&self) -> String {
+        let mut story = format!("\n--- status {:?}", self.output.status);
+        for (name, bytes) in [
+            ("stdout", &self.output.stdout),
+            ("stderr", &self.output.stderr),
+        ] {
+            story += &format!("\n--- {name}\n{}", String::from_utf8_lossy(bytes));
+        }
+        for (name, (mode, content)) in self.sandbox.files() {
+            let content = String::from_utf8_lossy(&content[..content.len().min(2000)]).into_owned();
+            story += &format!("\n--- {name} {mode:o}\n{content}");
+        }
+        story
+    }
+}
+
+pub fn append(path: &Path, content: impl AsRef<[u8]>) {
+    use std::io::Write;
+    let mut file = fs::OpenOptions::new()
+        .append(true)
+        .create(true)
+        .mode(0o600)
+        .open(path)
+        .unwrap();
+    file.write_all(content.as_ref()).unwrap();
+}
+
+fn collect(root: &Path, folder: &Path, files: &mut BTreeMap<String, (u32, Vec<u8>)>) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let metadata = fs::symlink_metadata(&path).unwrap();
+        if metadata.is_dir() {
+            collect(root, &path, files);
+        } else if metadata.is_file() {
+            let name = path.strip_prefix(root).unwrap().display().to_string();
+            let content = fs::read(&path).unwrap_or_default();
+            files.insert(name, (metadata.permissions().mode() & 0o777, content));
+        }
+    }
+}
+
+pub fn event_id(envelope: &Value) -> String {
+    envelope["data"]["baseData"]["properties"]["event_id"]
+        .as_str()
+        .unwrap_or("-")
+        .to_owned()
+}
+
+/// A fresh event as Atomic writes it, with this id.
+pub fn event(id: &str) -> String {
+    event_aged(id, TimeDelta::seconds(30))
+}
+
+/// The same, this old.
+pub fn event_aged(id: &str, age: TimeDelta) -> String {
+    event_at(id, telemetry_upload::world::now() - age)
+}
+
+/// The same, at this time.
+pub fn event_at(id: &str, at: DateTime<Utc>) -> String {
+    json!({
+        "anonymousId": "11111111-1111-4111-8111-111111111111",
+        "eventId": id,
+        "eventType": "atomic_command",
+        "timestamp": at.to_rfc3339_opts(SecondsFormat::Millis, true),
+        "platform": "linux",
+        "atomicVersion": "0.9.1",
+        "command": "init",
+        "agentType": "claude",
+        "success": true,
+    })
+    .to_string()
+}

@@ -1,0 +1,31 @@
+//! The real binary, as a user runs it.
+//!
+//! Not tested here: Windows and macOS; power cuts; file systems other than the one of the temporary
+//! folder; a real Application Insights resource.
+
+#![cfg(target_os = "linux")]
+#![allow(
+    missing_docs,
+    unreachable_pub,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::disallowed_methods,
+    clippy::missing_panics_doc,
+    clippy::format_push_string,
+    reason = "a test that cannot go on fails"
+)]
+
+mod kit;
+
+mod bad_input;
+mod commands;
+mod consent;
+mod crash;
+mod flush;
+mod golden;
+mod limits;
+mod network;
+mod privacy;
+mod race;
+mod replies;
+mod tidy;

@@ -1,0 +1,171 @@
+//! House rules that a machine can see.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+use telemetry_upload::event::DropReason;
+use telemetry_upload::summary::{Ending, Summary};
+
+fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn read(name: &str) -> String {
+    fs::read_to_string(root().join(name)).unwrap()
+}
+
+/// Every source file, with its product lines: what stands before its tests.
+fn sources() -> Vec<(String, String)> {
+    fn walk(folder: &Path, files: &mut Vec<(String, String)>) {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                walk(&path, files);
+            } else if path.file_name().is_some_and(|name| name != "tests.rs") {
+                let text = fs::read_to_string(&path).unwrap();
+                let product = text.split("#[cfg(test)]").next().unwrap().to_owned();
+                files.push((
+                    path.strip_prefix(root()).unwrap().display().to_string(),
+                    product,
+                ));
+            }
+        }
+    }
+    let mut files = Vec::new();
+    walk(&root().join("src"), &mut files);
+    files.sort();
+    files
+}
+
+#[test]
+fn no_file_has_more_than_300_product_lines() {
+    for (name, text) in sources() {
+        assert!(
+            text.lines().count() <= 300,
+            "{name}: {}",
+            text.lines().count()
+        );
+    }
+}
+
+#[test]
+fn no_function_has_more_than_70_lines() {
+    for (name, text) in sources() {
+        let mut begun: Option<(usize, usize, &str)> = None;
+        for (number, line) in text.lines().enumerate() {
+            let indent = line.len() - line.trim_start().len();
+            if begun.is_none() && line.contains("fn ") && line.ends_with('{') {
+                begun = Some((number, indent, line));
+            }
+            if let Some((first, depth, head)) = begun
+                && line.trim_end() == format!("{}}}", " ".repeat(depth))
+            {
+                assert!(
+                    number - first < 70,
+                    "{name}: {head} has {} lines",
+                    number - first + 1
+                );
+                begun = None;
+            }
+        }
+    }
+}
+
+#[test]
+fn each_crate_is_named_in_one_file() {
+    for name in [
+        "clap",
+        "directories",
+        "flate2",
+        "fs2",
+        "libc",
+        "rustix",
+        "ureq",
+        "uuid",
+        "httparse",
+    ] {
+        let users: Vec<String> = sources()
+            .into_iter()
+            .filter(|(_, text)| {
+                text.lines().any(|line| {
+                    !line.trim_start().starts_with("//") && line.contains(&format!("{name}::"))
+                })
+            })
+            .map(|(file, _)| file)
+            .filter(|file| !(name == "clap" && file == "src/main.rs")) // `Parser::parse`, where the arguments are
+            .collect();
+        assert_eq!(users.len(), 1, "{name}: {users:?}");
+    }
+}
+
+#[test]
+fn the_readme_lists_every_exit_code_and_drop_reason() {
+    let readme = read("README.md");
+    for (ending, code) in [
+        (Ending::Done, 0),
+        (Ending::Later(String::new()), 75),
+        (Ending::Misconfigured(String::new()), 78),
+    ] {
+        assert_eq!(Summary::ended(ending).exit_code(), code);
+        assert!(readme.contains(&format!("| {code} |")), "exit code {code}");
+    }
+    for reason in DropReason::ALL {
+        assert!(
+            readme.contains(&format!("`{}`", reason.key())),
+            "{}",
+            reason.key()
+        );
+    }
+}
+
+#[test]
+fn the_readme_lists_every_file_we_write() {
+    let readme = read("README.md");
+    for name in [
+        "uploader.lock",
+        ".cursor",
+        "state.json",
+        "rejected.jsonl",
+        "sent.jsonl",
+        "upload.log",
+        "config.json",
+        "telemetry.json",
+    ] {
+        assert!(readme.contains(name), "{name}");
+    }
+}
+
+#[test]
+fn the_version_and_its_day_are_in_the_changelog() {
+    let heading = format!(
+        "## {} - {}",
+        env!("CARGO_PKG_VERSION"),
+        telemetry_upload::settings::RELEASED_ON
+    );
+    assert!(read("CHANGELOG.md").contains(&heading), "{heading}");
+}
+
+#[test]
+fn no_vague_names() {
+    let banned: BTreeSet<&str> = [
+        "Manager",
+        "Handler",
+        "Helper",
+        "Service",
+        "Processor",
+        "Util",
+    ]
+    .into();
+    for (name, text) in sources() {
+        for line in text.lines().filter(|line| {
+            ["struct ", "enum ", "trait ", "mod "]
+                .iter()
+                .any(|word| line.contains(word))
+        }) {
+            assert!(
+                !banned.iter().any(|word| line.contains(word)),
+                "{name}: {line}"
+            );
+        }
+    }
+}
