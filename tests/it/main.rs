@@ -23,6 +23,7 @@ mod consent;
 mod crash;
 mod flush;
 mod golden;
+mod law;
 mod limits;
 mod network;
 mod privacy;
