@@ -192,6 +192,13 @@ impl Buffer {
         Ok(())
     }
 
+    /// Whether a producer is in the middle of an append, as far as can be told: it holds the lock, or
+    /// the file has grown since it was opened. What it has written so far is not all of it.
+    pub fn is_being_written(&self) -> bool {
+        let free = lock::take_now(self.lock_file()).is_ok_and(|held| held.is_some());
+        !free || self.length().is_ok_and(|length| length != self.size)
+    }
+
     /// What producers lock: the buffer itself, or on Windows its sidecar.
     pub(crate) fn lock_file(&self) -> &File {
         #[cfg(windows)]

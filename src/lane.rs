@@ -188,7 +188,8 @@ impl Lane {
             let changed: Option<DateTime<Utc>> = self.buffer.modified.map(Into::into);
             changed.is_none_or(|changed| rules.frame.now - changed < TAIL_FRESH)
         };
-        line.shape == Shape::Tail && rules.tail == Tail::TakenWhenStale && fresh()
+        line.shape == Shape::Tail
+            && (self.buffer.is_being_written() || (rules.tail == Tail::TakenWhenStale && fresh()))
     }
 
     /// One line is one entry; but for a torn fragment with a good line glued to it, which is two.

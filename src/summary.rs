@@ -3,6 +3,7 @@
 use crate::batch::Entry;
 use crate::event::DropReason;
 use crate::fate::Fate;
+use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -47,6 +48,8 @@ pub struct Summary {
     pub requests: u64,
     /// Buffers that were truncated although someone held them open.
     pub truncated_without_lease: u64,
+    /// The pause that the server had asked for, if a person went ahead of it.
+    pub pause_overridden: Option<DateTime<Utc>>,
     /// How it ended.
     pub ending: Ending,
     /// What could not be done, one sentence each.
@@ -116,8 +119,9 @@ impl Summary {
 
     /// Adds the account of a further round. It has read again whatever this one kept.
     pub fn add(&mut self, later: Summary) {
-        self.seen += later.seen - self.kept.min(later.seen);
-        self.kept = later.kept;
+        let again = self.kept.min(later.seen);
+        self.seen += later.seen - again;
+        self.kept = self.kept - again + later.kept;
         self.delivered += later.delivered;
         self.requests += later.requests;
         self.truncated_without_lease += later.truncated_without_lease;
@@ -214,6 +218,9 @@ impl Summary {
         if let Ending::Later(why) | Ending::Misconfigured(why) | Ending::Off(why) = &self.ending {
             let _ = write!(line, ": {why}");
         }
+        if let Some(until) = &self.pause_overridden {
+            let _ = write!(line, "; did not wait until {}", minute(until));
+        }
         if !self.fields_refused.is_empty() {
             let names: Vec<String> = self
                 .fields_refused
@@ -247,6 +254,7 @@ impl Summary {
             "kept": self.kept,
             "requests": self.requests,
             "fieldsRefused": self.fields_refused,
+            "pauseOverridden": self.pause_overridden,
             "truncatedWithoutLease": self.truncated_without_lease,
             "ending": ending,
             "reason": reason,
@@ -254,6 +262,11 @@ impl Summary {
             "exit": self.exit_code(),
         })
     }
+}
+
+/// A moment, for people.
+pub fn minute(at: &DateTime<Utc>) -> impl std::fmt::Display {
+    at.format("%Y-%m-%d %H:%M UTC")
 }
 
 fn words(key: &str) -> &'static str {

@@ -18,7 +18,7 @@ use crate::send::{Sender, Sent};
 use crate::settings::Settings;
 use crate::state::{NotBefore, State};
 use crate::stop::Stop;
-use crate::summary::{Ending, Summary};
+use crate::summary::{Ending, Summary, Tense, minute};
 use crate::terminal::Progress;
 use crate::world::World;
 use anyhow::{Context, Result};
@@ -61,14 +61,9 @@ impl<W: World> Pass<'_, W> {
         }
         let mut state = State::load(self.paths);
         let now = self.world.now();
-        if self.mode == Mode::Background
-            && let Some(pause) = state.pause_in_force(now)
-        {
-            let why = format!(
-                "{}; not before {}",
-                pause.reason,
-                pause.until.format("%Y-%m-%d %H:%M:%S UTC")
-            );
+        let pause = state.pause_in_force(now).cloned();
+        if let (Some(pause), Mode::Background) = (&pause, self.mode) {
+            let why = format!("{}; not before {}", pause.reason, minute(&pause.until));
             return Ok(Summary::ended(Ending::Later(why)));
         }
         let data = self.paths.data();
@@ -84,7 +79,10 @@ impl<W: World> Pass<'_, W> {
         let clock = Clock {
             credible: clock::is_credible(now, state.clock.as_ref(), current.as_ref()),
         };
-        let mut summary = Summary::default();
+        let mut summary = Summary {
+            pause_overridden: pause.map(|pause| pause.until),
+            ..Summary::default()
+        };
         let mut held = lock::take_now(&lock_file)
             .with_context(|| format!("cannot lock {}", path.display()))?;
         if held.is_none() {
@@ -106,6 +104,12 @@ impl<W: World> Pass<'_, W> {
             } else {
                 None
             };
+        }
+        if !summary.law_holds() {
+            let counts = summary.json(Tense::Done);
+            summary.problems.push(format!(
+                "the counts of this pass do not add up, which is a defect; please report {counts}"
+            ));
         }
         Ok(summary)
     }

@@ -76,13 +76,18 @@ impl Server {
         text.lines().map(name).collect()
     }
 
+    /// The moments of the requests so far. The last one comes after the client has its reply, so it
+    /// may have to be waited for.
     fn moments(&self) -> Vec<(Moment, u16)> {
-        self.seen
-            .lock()
-            .unwrap()
-            .iter()
-            .map(|(moment, exchange)| (*moment, exchange.status))
-            .collect()
+        loop {
+            let seen = self.seen.lock().unwrap();
+            if matches!(seen.last(), Some((Moment::Replied, _))) {
+                let pair = |(moment, exchange): &(Moment, Exchange)| (*moment, exchange.status);
+                return seen.iter().map(pair).collect();
+            }
+            drop(seen);
+            std::thread::yield_now();
+        }
     }
 }
 

@@ -171,6 +171,29 @@ fn a_hung_hook_that_holds_the_lock_does_not_stop_the_sending() {
 }
 
 #[test]
+fn a_flush_leaves_a_line_alone_that_is_being_written() {
+    // A shell writes a long line in pieces, under the lock.
+    let sandbox = Sandbox::new();
+    let line = event("a") + "\n";
+    let (half, rest) = line.split_at(100);
+    sandbox.append(half);
+    let mut writer = fs::File::options()
+        .append(true)
+        .open(sandbox.path(BUFFER))
+        .unwrap();
+    writer.lock().unwrap();
+    sandbox
+        .flush()
+        .stdout("sent 0 events")
+        .posts(0)
+        .left(half)
+        .code(0);
+    writer.write_all(rest.as_bytes()).unwrap();
+    drop(writer);
+    sandbox.flush().stdout("sent 1 event").left("").code(0);
+}
+
+#[test]
 fn a_descriptor_that_stays_open_delays_the_truncation_and_appends_to_the_same_file() {
     let sandbox = Sandbox::new().line(&event("a"));
     let mut holder = fs::File::options()
