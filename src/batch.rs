@@ -8,13 +8,22 @@ use crate::settings::Limits;
 /// that are only dropped is committed now and then too.
 const LINES_PER_EVENT: usize = 10;
 
+/// Bytes of lines held at once, beside those of the envelopes: a hundred lines of the usual 350 bytes
+/// take a fortieth of it, a hundred of the longest more than twice as much.
+const HELD_BYTES_MAX: usize = 1_500_000;
+
+/// Bytes of a line that are kept to show why it was rejected. Escaped they take six times as many at
+/// most, so that at least twenty always fit into the file.
+pub const SHOWN_BYTES_MAX: usize = 4096;
+
 /// One line, judged as far as it can be without the server.
 #[derive(Clone, Debug)]
-pub struct Entry {
+pub struct Judged {
     /// Where it begins in the buffer.
     pub at: Mark,
-    /// Its bytes without the newline, as the producer wrote them.
-    pub line: Vec<u8>,
+    /// Its bytes without the newline, as the producer wrote them; of a line that is dropped as many as
+    /// are shown.
+    pub bytes: Vec<u8>,
     /// What is to become of it.
     pub content: Content,
     /// Names of its fields that do not leave the machine.
@@ -34,20 +43,23 @@ pub enum Content {
 #[derive(Debug, Default)]
 pub struct Batch {
     /// In the order of the buffer, without a gap.
-    pub entries: Vec<Entry>,
+    pub lines: Vec<Judged>,
     /// Where the buffer goes on behind them.
     pub end: Mark,
     events: usize,
     envelope_bytes: usize,
+    held_bytes: usize,
 }
 
 impl Batch {
-    /// Whether this entry still fits. The first event always does.
-    pub fn fits(&self, entry: &Entry, limits: &Limits) -> bool {
-        if self.entries.len() >= limits.request_events_max * LINES_PER_EVENT {
+    /// Whether this line still fits. The first event always does.
+    pub fn fits(&self, line: &Judged, limits: &Limits) -> bool {
+        if self.lines.len() >= limits.request_events_max * LINES_PER_EVENT
+            || self.held_bytes >= HELD_BYTES_MAX
+        {
             return false;
         }
-        match &entry.content {
+        match &line.content {
             Content::Drop(_) => true,
             Content::Envelope(_) if self.events == 0 => true,
             Content::Envelope(envelope) => {
@@ -59,19 +71,20 @@ impl Batch {
         }
     }
 
-    /// Adds an entry.
-    pub fn push(&mut self, entry: Entry) {
-        if let Content::Envelope(envelope) = &entry.content {
+    /// Adds a line.
+    pub fn push(&mut self, line: Judged) {
+        if let Content::Envelope(envelope) = &line.content {
             self.events += 1;
             self.envelope_bytes += envelope.len();
         }
-        self.entries.push(entry);
+        self.held_bytes += line.bytes.len();
+        self.lines.push(line);
     }
 
-    /// The indexes of the entries that are posted.
+    /// The indexes of the lines that are posted.
     pub fn events(&self) -> Vec<usize> {
-        let is_event = |(_, entry): &(usize, &Entry)| matches!(entry.content, Content::Envelope(_));
-        self.entries
+        let is_event = |(_, line): &(usize, &Judged)| matches!(line.content, Content::Envelope(_));
+        self.lines
             .iter()
             .enumerate()
             .filter(is_event)
@@ -79,11 +92,11 @@ impl Batch {
             .collect()
     }
 
-    /// The request body that posts these entries: one JSON array.
+    /// The request body that posts these lines: one JSON array.
     pub fn body(&self, indexes: &[usize]) -> Vec<u8> {
         let mut body = vec![b'['];
         for index in indexes {
-            if let Content::Envelope(envelope) = &self.entries[*index].content {
+            if let Content::Envelope(envelope) = &self.lines[*index].content {
                 if body.len() > 1 {
                     body.push(b',');
                 }
@@ -105,10 +118,10 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn entry(bytes: usize) -> Entry {
-        Entry {
+    fn line(bytes: usize) -> Judged {
+        Judged {
             at: Mark::default(),
-            line: Vec::new(),
+            bytes: Vec::new(),
             content: Content::Envelope(vec![b'1'; bytes]),
             fields_refused: Vec::new(),
         }
@@ -125,12 +138,12 @@ mod tests {
     fn pack(sizes: &[usize], limits: &Limits) -> Vec<Batch> {
         let mut batches = vec![Batch::default()];
         for size in sizes {
-            let entry = entry(*size);
-            if !batches[batches.len() - 1].fits(&entry, limits) {
+            let line = line(*size);
+            if !batches[batches.len() - 1].fits(&line, limits) {
                 batches.push(Batch::default());
             }
             let last = batches.len() - 1;
-            batches[last].push(entry);
+            batches[last].push(line);
         }
         batches
     }
@@ -138,7 +151,7 @@ mod tests {
     fn check(sizes: &[usize], limits: &Limits, expected: &[usize]) {
         let found: Vec<usize> = pack(sizes, limits)
             .iter()
-            .map(|batch| batch.entries.len())
+            .map(|batch| batch.lines.len())
             .collect();
         assert_eq!(found, expected);
     }
@@ -165,10 +178,7 @@ mod tests {
         let mut batch = Batch::default();
         for digit in 1..4u8 {
             let content = Content::Envelope(vec![b'0' + digit]);
-            batch.push(Entry {
-                content,
-                ..entry(0)
-            });
+            batch.push(Judged { content, ..line(0) });
         }
         assert_eq!(batch.body(&[0, 2]), b"[1,3]");
         assert_eq!(batch.body(&[]), b"[]");
@@ -179,7 +189,7 @@ mod tests {
         fn no_event_is_lost_and_no_body_exceeds_the_limits(sizes in prop::collection::vec(1usize..60, 0..200)) {
             let limits = limits(7, 150);
             let batches = pack(&sizes, &limits);
-            prop_assert_eq!(batches.iter().map(|batch| batch.entries.len()).sum::<usize>(), sizes.len());
+            prop_assert_eq!(batches.iter().map(|batch| batch.lines.len()).sum::<usize>(), sizes.len());
             for batch in batches {
                 prop_assert!(batch.events().len() <= 7);
                 prop_assert!(batch.body(&batch.events()).len() <= 150);

@@ -2,8 +2,9 @@
 //! With `cursor.rs`, `settle.rs` and `lines.rs` the only code that touches a buffer.
 
 use crate::cursor::{self, Cursor, Mark};
-use crate::lines::{HEAD_BYTES, Lines, Next, Shape};
+use crate::lines::{Lines, Next};
 use crate::lock;
+use crate::news::Closed;
 use crate::os::{self, Open};
 use crate::paths::{self, Paths};
 use anyhow::{Context, Result};
@@ -67,7 +68,7 @@ pub struct Buffer {
     /// Where this pass re-appended lines: not news to anyone.
     own: Vec<Range<u64>>,
     #[cfg(windows)]
-    sidecar: File,
+    sidecar: Option<File>,
 }
 
 impl Buffer {
@@ -111,7 +112,10 @@ impl Buffer {
             cursor: None,
             own: Vec::new(),
             #[cfg(windows)]
-            sidecar: os::open(&paths.sidecar(name), Open::Create)?,
+            sidecar: match open {
+                Open::Read => None,
+                _ => Some(os::open(&paths.sidecar(name), Open::Create)?),
+            },
         })
     }
 
@@ -166,7 +170,11 @@ impl Buffer {
     ///
     /// # Errors
     /// A full disk, mostly. The cursor must stay then: a repeated batch, never a loss.
-    pub fn requeue<'a>(&mut self, end: &Mark, lines: impl Iterator<Item = &'a [u8]>) -> Result<()> {
+    pub fn append_again<'a>(
+        &mut self,
+        end: &Mark,
+        lines: impl Iterator<Item = &'a [u8]>,
+    ) -> Result<()> {
         let mut block = vec![b'\n'];
         for line in lines {
             block.extend_from_slice(line);
@@ -202,7 +210,7 @@ impl Buffer {
     /// What producers lock: the buffer itself, or on Windows its sidecar.
     pub(crate) fn lock_file(&self) -> &File {
         #[cfg(windows)]
-        return &self.sidecar;
+        return self.sidecar.as_ref().unwrap_or(&self.file);
         #[cfg(not(windows))]
         return &self.file;
     }
@@ -222,75 +230,7 @@ impl Buffer {
 
     /// Looks at what others appended during the pass, and lets the descriptor go.
     pub fn close(self) -> Result<Closed> {
-        let seen = Seen {
-            own: &self.own,
-            from: self.read_to,
-            to: self.length()?,
-        };
-        let (news, tail) = seen
-            .scan(&self.file)
-            .with_context(|| format!("cannot read {}", self.path.display()))?;
-        Ok(Closed {
-            name: self.name,
-            news,
-            tail,
-        })
-    }
-}
-
-/// What a closed buffer looked like, to be compared once the uploader's lock is free.
-#[derive(Debug)]
-pub struct Closed {
-    name: String,
-    news: bool,
-    tail: u64,
-}
-
-impl Closed {
-    /// Whether complete lines stand in the buffer that this pass has not judged. A producer appends
-    /// before it tries the lock and the uploader releases before it looks, so one of the two sees
-    /// the event. A torn tail and lines this pass kept are not news, or it would spin.
-    pub fn has_news(&self, paths: &Paths) -> bool {
-        if self.news {
-            return true;
-        }
-        let Ok(file) = os::open(&paths.buffer(&self.name), Open::Read) else {
-            return false;
-        };
-        let Ok(to) = file.metadata().map(|found| found.len()) else {
-            return false;
-        };
-        // Shorter than it was: emptied by hand, and whatever stands in it now is new.
-        let from = if to < self.tail { 0 } else { self.tail };
-        Seen { own: &[], from, to }
-            .scan(&file)
-            .is_ok_and(|(news, _)| news)
-    }
-}
-
-struct Seen<'a> {
-    own: &'a [Range<u64>],
-    from: u64,
-    to: u64,
-}
-
-impl Seen<'_> {
-    /// Whether a complete line that is not our own begins in the range, and where the tail begins.
-    fn scan(&self, file: &File) -> io::Result<(bool, u64)> {
-        let start = Mark {
-            offset: self.from,
-            ..Mark::default()
-        };
-        let mut lines = Lines::new(&start, self.to, HEAD_BYTES);
-        loop {
-            match lines.next(file)? {
-                Next::Line(line) if line.shape == Shape::Tail => {
-                    return Ok((false, line.at.offset));
-                }
-                Next::Line(line) if self.own.iter().any(|own| own.contains(&line.at.offset)) => {}
-                Next::Line(_) | Next::Changed => return Ok((true, self.to)),
-                Next::End => return Ok((false, lines.mark().offset)),
-            }
-        }
+        let read = Closed::look(&self.name, &self.file, &self.own, self.read_to);
+        read.with_context(|| format!("cannot read {}", self.path.display()))
     }
 }

@@ -21,7 +21,7 @@ enum Sign {
 
 use Sign::{All, Holds, Is, Set};
 
-/// The vendors come first, so that `status` names the telling variable and not just `CI`.
+/// The vendors come first, so that the telling variable is named and not just `CI`.
 const VENDORS: &[Sign] = &[
     Set("AGOLA_GIT_REF"),
     Set("ALPIC_HOST"),

@@ -1,8 +1,9 @@
 //! Flags and subcommands, and nothing else. The doc comments are `--help`.
 
+use clap::builder::{OsStringValueParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand};
 use serde::Deserialize;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Upload usage telemetry from a local JSONL buffer to Azure Application Insights
 ///
@@ -54,16 +55,16 @@ pub struct Upload {
     /// Print the summary as one JSON object
     #[arg(long)]
     pub json: bool,
-    /// The application whose events these are
+    /// The application whose events these are [default: atomic]
+    #[arg(long, value_name = "NAME", env = "TELEMETRY_UPLOAD_APP")]
+    pub app: Option<String>,
+    /// The folder of the buffers [default: the application's own data folder]
     #[arg(
         long,
-        value_name = "NAME",
-        env = "TELEMETRY_UPLOAD_APP",
-        default_value = "atomic"
+        value_name = "DIR",
+        env = "TELEMETRY_UPLOAD_DATA_DIR",
+        value_parser = OsStringValueParser::new().map(PathBuf::from)
     )]
-    pub app: String,
-    /// The folder of the buffers [default: the application's own data folder]
-    #[arg(long, value_name = "DIR", env = "TELEMETRY_UPLOAD_DATA_DIR")]
     pub data_dir: Option<PathBuf>,
     /// Where to send; better set in the environment or in config.json, since others can see arguments
     #[arg(
@@ -81,6 +82,26 @@ pub struct Upload {
     pub limits: Limit,
 }
 
+impl Upload {
+    /// The application, whose name an empty variable does not change.
+    pub fn app(&self) -> &str {
+        self.app
+            .as_deref()
+            .filter(|app| !app.is_empty())
+            .unwrap_or(APP_DEFAULT)
+    }
+
+    /// The data folder given by hand; an empty one is none.
+    pub fn data_dir(&self) -> Option<&Path> {
+        self.data_dir
+            .as_deref()
+            .filter(|dir| !dir.as_os_str().is_empty())
+    }
+}
+
+/// The application whose buffers these were first.
+const APP_DEFAULT: &str = "atomic";
+
 /// The limits that flags and config.json may change; settings.rs has the defaults and their reasons.
 #[derive(Args, Clone, Debug, Default, Deserialize)]
 #[command(next_help_heading = "Limits")]
@@ -97,7 +118,7 @@ pub struct Limit {
     pub line_bytes: Option<usize>,
     /// Days after which an event is dropped [default: 30]
     #[arg(long, value_name = "DAYS")]
-    pub age_days: Option<i64>,
+    pub age_days: Option<u32>,
     /// Undelivered bytes of a buffer over which the oldest lines go [default: 50000000]
     #[arg(long, value_name = "BYTES")]
     pub buffer_bytes: Option<u64>,

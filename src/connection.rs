@@ -66,7 +66,8 @@ impl Connection {
             ikey: ikey.to_owned(),
             endpoint: endpoint_of(&fields)?,
             // Breeze's schema forbids to rely on it being a GUID, and keys with a prefix exist.
-            warning: (!is_guid(ikey)).then_some("InstrumentationKey is not a GUID"),
+            warning: (!is_guid(ikey))
+                .then_some("the InstrumentationKey is not a GUID, which is likely a mistake"),
         })
     }
 }

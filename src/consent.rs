@@ -5,22 +5,22 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::io::{self, Read};
+use std::io;
 use std::path::Path;
 
 use serde_json::Value;
 
 use crate::ci;
-use crate::os::{self, Open};
+use crate::os;
 
 /// The file holds five short fields, about 200 bytes; 64 KiB leaves room for keys of other programs,
 /// and keeps a file that is not what its name says from being read into memory.
-pub const CONSENT_BYTES_MAX: u64 = 64 * 1024;
+const CONSENT_BYTES_MAX: u64 = 64 * 1024;
 
 /// What people write for "off" in a variable; compared trimmed, in any case.
 const OFF: [&str; 4] = ["0", "false", "off", "no"];
 
-/// The answer to "may we record, spawn, connect, send?".
+/// The answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Consent {
     /// The person agreed, and nothing in the environment says otherwise.
@@ -67,34 +67,13 @@ impl fmt::Display for Rule {
 /// Asks the environment first, then the consent file of the application `app`.
 #[must_use]
 pub fn ask(env: &BTreeMap<String, String>, app: &str, telemetry_json: &Path) -> Consent {
-    let file = match read_consent_file(telemetry_json) {
-        Ok(Some(bytes)) => FileState::Bytes(bytes),
-        Ok(None) => FileState::Missing,
+    // A link is refused, not followed: whoever can plant one must not answer for the person.
+    let file = match os::read_small(telemetry_json, CONSENT_BYTES_MAX) {
+        Ok(bytes) => FileState::Bytes(bytes),
+        Err(err) if err.kind() == io::ErrorKind::NotFound => FileState::Missing,
         Err(_) => FileState::Unreadable,
     };
     decide(env, app, &file)
-}
-
-/// The bytes of the consent file; `None` if there is none.
-///
-/// A link is refused, not followed: whoever can plant one must not be able to answer for the person.
-/// A FIFO is refused before it is opened, because opening one waits for a writer.
-pub fn read_consent_file(path: &Path) -> io::Result<Option<Vec<u8>>> {
-    let file = match os::open(path, Open::Read) {
-        Ok(file) => file,
-        Err(err) if err.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(err) => return Err(err),
-    };
-    let mut bytes = Vec::new();
-    // One byte more than allowed, so that a file of exactly the limit and a longer one differ.
-    file.take(CONSENT_BYTES_MAX + 1).read_to_end(&mut bytes)?;
-    if bytes.len() as u64 > CONSENT_BYTES_MAX {
-        return Err(io::Error::new(
-            io::ErrorKind::InvalidData,
-            "larger than 64 KiB",
-        ));
-    }
-    Ok(Some(bytes))
 }
 
 /// What was found where `telemetry.json` belongs.

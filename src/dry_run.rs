@@ -40,7 +40,7 @@ fn count(mut lane: Lane, rules: &Rules, summary: &mut Summary) -> Result<()> {
             .map(|index| (index, Fate::Delivered))
             .collect();
         let fates = fate::of_each(&batch, posted);
-        summary.account(&batch.entries, &fates, fates.len());
+        summary.account(&batch.lines, &fates, fates.len());
         if more == More::No {
             break;
         }

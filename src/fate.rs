@@ -1,7 +1,7 @@
 //! The end of each line in this pass, and what that means for the buffer: which lines the cursor may
 //! pass, and which must first be appended again.
 
-use crate::batch::{Batch, Content, Entry};
+use crate::batch::{Batch, Content, Judged};
 use crate::event::DropReason;
 use crate::verdict::Refusal;
 
@@ -36,11 +36,11 @@ impl Fate {
 
 /// The fate of every line of a batch: ours for what was not posted, the server's for the rest.
 pub fn of_each(batch: &Batch, posted: Vec<(usize, Fate)>) -> Vec<Fate> {
-    let own = |entry: &Entry| match entry.content {
+    let own = |line: &Judged| match line.content {
         Content::Drop(reason) => Fate::Dropped(reason),
         Content::Envelope(_) => Fate::Kept,
     };
-    let mut fates: Vec<Fate> = batch.entries.iter().map(own).collect();
+    let mut fates: Vec<Fate> = batch.lines.iter().map(own).collect();
     for (index, fate) in posted {
         fates[index] = fate;
     }

@@ -5,7 +5,7 @@ use crate::os::{self, Open};
 use anyhow::{Context, Result};
 use std::ffi::OsString;
 use std::fs;
-use std::io::Write;
+use std::io::{self, Write};
 use std::path::Path;
 
 /// rejected.jsonl: 1 MB in two generations.
@@ -26,45 +26,96 @@ pub enum Durable {
     Eventually,
 }
 
-/// Appends whole lines, each ending in a newline.
+/// Appends lines, each without its newline, and starts a new generation whenever one more would make
+/// the file too large.
 ///
 /// # Errors
 /// The file, and why it could not be written.
-pub fn append(path: &Path, file_bytes_max: u64, lines: &[u8], durable: Durable) -> Result<()> {
-    if lines.is_empty() {
-        return Ok(());
-    }
-    let context = || format!("cannot write {}", path.display());
-    let mut file = os::open(path, Open::Append).with_context(context)?;
-    let length = file.metadata().with_context(context)?.len();
-    if length > 0 && length + lines.len() as u64 > file_bytes_max {
-        let mut old = OsString::from(path);
-        old.push(".1");
-        fs::rename(path, old).with_context(context)?;
-        file = os::open(path, Open::Append).with_context(context)?;
-    }
-    file.write_all(lines).with_context(context)?;
-    if durable == Durable::Now {
-        file.sync_data().with_context(context)?;
+pub fn append(path: &Path, file_bytes_max: u64, lines: &[Vec<u8>], durable: Durable) -> Result<()> {
+    let mut rest = lines;
+    while !rest.is_empty() {
+        let written = append_some(path, file_bytes_max, rest, durable)
+            .with_context(|| format!("cannot write {}", path.display()))?;
+        rest = &rest[written..];
     }
     Ok(())
+}
+
+/// Appends as many lines as the file takes, at least one, and returns how many.
+fn append_some(
+    path: &Path,
+    file_bytes_max: u64,
+    lines: &[Vec<u8>],
+    durable: Durable,
+) -> io::Result<usize> {
+    let mut file = os::open(path, Open::Append)?;
+    let mut length = file.metadata()?.len();
+    // With its newline.
+    let fits = |length: u64, line: &[u8]| length + (line.len() as u64) < file_bytes_max;
+    if length > 0 && !fits(length, &lines[0]) {
+        let mut old = OsString::from(path);
+        old.push(".1");
+        fs::rename(path, old)?;
+        file = os::open(path, Open::Append)?;
+        length = 0;
+    }
+    let mut block = Vec::new();
+    let mut count = 0;
+    for line in lines {
+        if count > 0 && !fits(length + block.len() as u64, line) {
+            break;
+        }
+        block.extend_from_slice(line);
+        block.push(b'\n');
+        count += 1;
+    }
+    file.write_all(&block)?;
+    if durable == Durable::Now {
+        file.sync_data()?;
+    }
+    Ok(count)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    #[test]
-    fn a_full_file_becomes_the_old_generation_and_the_oldest_goes() {
+    fn lines(texts: &[&str]) -> Vec<Vec<u8>> {
+        texts.iter().map(|text| text.as_bytes().to_vec()).collect()
+    }
+
+    fn check(appends: &[&[&str]], expected: [&str; 2]) {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("log");
-        for line in ["one\n", "two\n", "three\n", "four\n", "five\n"] {
-            append(&path, 10, line.as_bytes(), Durable::Eventually).unwrap();
+        for texts in appends {
+            append(&path, 10, &lines(texts), Durable::Eventually).unwrap();
         }
-        assert_eq!(fs::read_to_string(&path).unwrap(), "four\nfive\n");
-        assert_eq!(
-            fs::read_to_string(dir.path().join("log.1")).unwrap(),
-            "three\n"
+        let old = fs::read_to_string(dir.path().join("log.1")).unwrap_or_default();
+        assert_eq!([old, fs::read_to_string(&path).unwrap()], expected);
+    }
+
+    #[test]
+    fn a_full_file_becomes_the_old_generation_and_the_oldest_goes() {
+        check(&[&["one"], &["two"]], ["", "one\ntwo\n"]);
+        check(
+            &[&["one"], &["two"], &["three"], &["four"], &["five"]],
+            ["three\n", "four\nfive\n"],
+        );
+    }
+
+    #[test]
+    fn one_append_of_many_lines_is_bounded_too() {
+        check(
+            &[&["one", "two", "three", "four", "five"]],
+            ["three\n", "four\nfive\n"],
+        );
+    }
+
+    #[test]
+    fn a_line_longer_than_the_file_stands_alone() {
+        check(
+            &[&["one", "far too long for it", "two"]],
+            ["far too long for it\n", "two\n"],
         );
     }
 }

@@ -1,11 +1,12 @@
 //! One buffer on its way through a pass: lines in, batches out.
 
-use crate::batch::{Batch, Content, Entry};
-use crate::buffer::{Buffer, Closed};
+use crate::batch::{Batch, Content, Judged, SHOWN_BYTES_MAX};
+use crate::buffer::Buffer;
 use crate::cursor::Mark;
 use crate::envelope::{self, Frame};
 use crate::event::{self, Age, DropReason};
 use crate::lines::{Line, Lines, Next, Shape};
+use crate::news::Closed;
 use crate::paths::Paths;
 use crate::settings::Limits;
 use crate::settle::{self, Settled};
@@ -74,7 +75,7 @@ pub struct Lane {
     pub buffer: Buffer,
     lines: Lines,
     /// Read, but for the next batch.
-    carried: Vec<Entry>,
+    carried: Vec<Judged>,
     /// Lines that begin before this offset are over the cap.
     over_cap: u64,
     /// How often it was opened anew because the file changed under it.
@@ -136,7 +137,7 @@ impl Lane {
     pub fn take_batch(&mut self, rules: &Rules) -> Result<Taken> {
         let mut batch = Batch::default();
         loop {
-            let entries = if self.carried.is_empty() {
+            let lines = if self.carried.is_empty() {
                 match self.buffer.next(&mut self.lines)? {
                     Next::Changed => return Ok(Taken::Changed),
                     Next::Line(line) if self.leaves_alone(&line, rules) => {
@@ -152,11 +153,11 @@ impl Lane {
             } else {
                 std::mem::take(&mut self.carried)
             };
-            for entry in entries {
-                if self.carried.is_empty() && batch.fits(&entry, rules.limits) {
-                    batch.push(entry);
+            for line in lines {
+                if self.carried.is_empty() && batch.fits(&line, rules.limits) {
+                    batch.push(line);
                 } else {
-                    self.carried.push(entry);
+                    self.carried.push(line);
                 }
             }
             if let Some(next) = self.carried.first() {
@@ -167,7 +168,7 @@ impl Lane {
     }
 
     fn ended(&self, mut batch: Batch, end: &Mark) -> Taken {
-        if batch.entries.is_empty() && *end == self.buffer.mark {
+        if batch.lines.is_empty() && *end == self.buffer.mark {
             return Taken::End;
         }
         batch.end = *end;
@@ -192,46 +193,52 @@ impl Lane {
             && (self.buffer.is_being_written() || (rules.tail == Tail::TakenWhenStale && fresh()))
     }
 
-    /// One line is one entry; but for a torn fragment with a good line glued to it, which is two.
-    fn judge(&self, line: Line, rules: &Rules) -> Vec<Entry> {
-        let dropped = |at, line, reason| Entry {
-            at,
-            line,
-            content: Content::Drop(reason),
-            fields_refused: Vec::new(),
-        };
+    /// One line is judged as one; but for a torn fragment with a good line glued to it, which are two.
+    fn judge(&self, line: Line, rules: &Rules) -> Vec<Judged> {
         if line.at.offset < self.over_cap {
-            return vec![dropped(line.at, Vec::new(), DropReason::OverCap)];
+            return vec![dropped(&line.at, &[], DropReason::OverCap)];
         }
         if line.shape == Shape::TooLong {
-            return vec![dropped(line.at, line.bytes, DropReason::TooLong)];
+            return vec![dropped(&line.at, &line.bytes, DropReason::TooLong)];
         }
-        match wrap(&line.bytes, rules) {
-            Ok((content, fields_refused)) => vec![Entry {
-                at: line.at,
-                line: line.bytes,
-                content,
-                fields_refused,
-            }],
-            Err(DropReason::Malformed(_)) if line.shape == Shape::Tail => {
-                vec![dropped(line.at, line.bytes, DropReason::Torn)]
+        let reason = match wrap(&line.bytes, rules) {
+            Ok((content, fields_refused)) => {
+                return vec![Judged {
+                    at: line.at,
+                    bytes: line.bytes,
+                    content,
+                    fields_refused,
+                }];
             }
-            Err(reason @ DropReason::Malformed(_)) => match event::split_torn(&line.bytes) {
-                None => vec![dropped(line.at, line.bytes, reason)],
-                Some(middle) => {
-                    let (fragment, rest) = line.bytes.split_at(middle);
-                    let good = Line {
-                        at: line.at.after(fragment),
-                        bytes: rest.to_vec(),
-                        shape: line.shape,
-                    };
-                    let mut entries = vec![dropped(line.at, fragment.to_vec(), DropReason::Torn)];
-                    entries.extend(self.judge(good, rules));
-                    entries
-                }
-            },
-            Err(reason) => vec![dropped(line.at, line.bytes, reason)],
+            Err(DropReason::TooOld) => return vec![dropped(&line.at, &[], DropReason::TooOld)],
+            Err(reason) => reason,
+        };
+        if let (DropReason::Malformed(_), Some(middle)) = (reason, event::split_torn(&line.bytes)) {
+            let (fragment, rest) = line.bytes.split_at(middle);
+            let good = Line {
+                at: line.at.after(fragment),
+                bytes: rest.to_vec(),
+                shape: line.shape,
+            };
+            let mut both = vec![dropped(&line.at, fragment, DropReason::Torn)];
+            both.extend(self.judge(good, rules));
+            return both;
         }
+        let reason = match (reason, line.shape) {
+            (DropReason::Malformed(_), Shape::Tail) => DropReason::Torn,
+            (reason, _) => reason,
+        };
+        vec![dropped(&line.at, &line.bytes, reason)]
+    }
+}
+
+/// A line that is dropped is not held, but for what will be shown of it.
+fn dropped(at: &Mark, bytes: &[u8], reason: DropReason) -> Judged {
+    Judged {
+        at: *at,
+        bytes: bytes[..bytes.len().min(SHOWN_BYTES_MAX)].to_vec(),
+        content: Content::Drop(reason),
+        fields_refused: Vec::new(),
     }
 }
 

@@ -84,6 +84,7 @@ pub mod cursor;
 pub mod lease;
 pub mod lines;
 pub mod lock;
+pub mod news;
 pub mod os;
 pub mod settle;
 
@@ -112,7 +113,7 @@ pub mod watchdog;
 pub mod world;
 
 pub mod journal;
-pub mod records;
+pub mod ledger;
 pub mod state;
 
 pub mod summary;

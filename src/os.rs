@@ -11,7 +11,7 @@ mod system;
 mod system;
 
 use std::fs::{self, File, Metadata, OpenOptions};
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::path::Path;
 
 /// What a file of ours is opened for.
@@ -47,6 +47,22 @@ pub fn open(path: &Path, open: Open) -> io::Result<File> {
     }
     system::check_ownership(&metadata)?;
     Ok(file)
+}
+
+/// Reads a whole file that is known to be small.
+///
+/// # Errors
+/// `FileTooLarge` beyond `bytes_max`: it is not what its name says, and is not read into memory.
+pub fn read_small(path: &Path, bytes_max: u64) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    // One byte more than allowed tells a file of exactly the limit from a longer one.
+    let read = open(path, Open::Read)?
+        .take(bytes_max + 1)
+        .read_to_end(&mut bytes)?;
+    if read as u64 > bytes_max {
+        return Err(io::ErrorKind::FileTooLarge.into());
+    }
+    Ok(bytes)
 }
 
 /// Makes a folder that only this user may enter (0700), with its parents, and refuses one that

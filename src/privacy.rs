@@ -42,7 +42,7 @@ pub enum Ruling {
     Stays,
 }
 
-/// The fields known by name, in camelCase and in `snake_case`. They are the seed project's, and their
+/// The fields known by name, in camelCase and in `snake_case`. They are Atomic's, and their
 /// values are ids its hosts make up, versions, and names of commands.
 pub const KNOWN: [(&str, &str); 12] = [
     ("eventId", "event_id"),
@@ -277,7 +277,7 @@ mod tests {
     }
 
     #[test]
-    fn an_event_of_the_seed_project_leaves_whole() {
+    fn an_event_of_atomic_leaves_whole() {
         leaves("anonymousId", json!("550e8400-e29b-41d4-a716-446655440000"));
         leaves("event_id", json!("550E8400-E29B-41D4-A716-446655440000"));
         leaves("sessionId", json!("01JD3QZ7K8M9N0P1Q2R3S4T5V6"));
@@ -316,7 +316,7 @@ mod tests {
             ("arch", "x86_64"),
             ("osVersion", "10.0.19045.1"),
             ("macosVersion", "14.1"),
-            ("kernel", "6.18.44-fc-v657"),
+            ("kernel", "6.1.0-18-amd64"),
             ("skill", "research-codebase"),
             ("tool", "/commit"),
             ("toolName", "mcp__github__create_issue"),

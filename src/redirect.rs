@@ -30,7 +30,7 @@ const GROUPS: [&[&str]; 3] = [
 
 /// Why a redirect is not followed; the events stay where they are.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Refusal {
+pub enum NotFollowed {
     /// The `Location` is no address that may be posted to.
     Unusable(ConnectionError),
     /// It leads to this host, which is neither the same nor in the same cloud.
@@ -41,35 +41,35 @@ pub enum Refusal {
     OtherScheme,
 }
 
-impl fmt::Display for Refusal {
+impl fmt::Display for NotFollowed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Refusal::Unusable(err) => write!(f, "the redirect cannot be followed: {err}"),
-            Refusal::OtherHost(host) => write!(f, "the redirect leads to a foreign host, {host}"),
-            Refusal::OtherPort => f.write_str("the redirect leads to another port"),
-            Refusal::OtherScheme => f.write_str("the redirect changes between https and http"),
+            NotFollowed::Unusable(err) => write!(f, "it cannot be used, {err}"),
+            NotFollowed::OtherHost(host) => write!(f, "it leads to a foreign host, {host}"),
+            NotFollowed::OtherPort => f.write_str("it leads to another port"),
+            NotFollowed::OtherScheme => f.write_str("it changes between https and http"),
         }
     }
 }
 
-impl std::error::Error for Refusal {}
+impl std::error::Error for NotFollowed {}
 
 /// The place to post to instead of `from`, if the answer's `Location` may be followed.
 ///
 /// The caller counts hops and looks for loops; `Endpoint` is comparable for that.
-pub fn follow(from: &Endpoint, location: &str) -> Result<Endpoint, Refusal> {
-    let to = from.join(location).map_err(Refusal::Unusable)?;
+pub fn follow(from: &Endpoint, location: &str) -> Result<Endpoint, NotFollowed> {
+    let to = from.join(location).map_err(NotFollowed::Unusable)?;
     let same_host = from.host() == to.host();
     if !same_host && !same_cloud(from.host(), to.host()) {
-        return Err(Refusal::OtherHost(to.host().to_owned()));
+        return Err(NotFollowed::OtherHost(to.host().to_owned()));
     }
     if from.scheme() != to.scheme() {
-        return Err(Refusal::OtherScheme);
+        return Err(NotFollowed::OtherScheme);
     }
     // On this machine every port may belong to another program, so the default one is no exception.
     let is_fine = from.port() == to.port() || (to.port().is_none() && !to.is_loopback());
     if !is_fine {
-        return Err(Refusal::OtherPort);
+        return Err(NotFollowed::OtherPort);
     }
     Ok(to)
 }

@@ -28,14 +28,20 @@ pub enum Next {
     Leave,
 }
 
-/// The pause after attempt number `attempt` (from 1), `dice` in 0..1 spreading it.
-pub fn next(limits: &Limits, attempt: u32, asked: Option<TimeDelta>, dice: f64) -> Next {
-    if attempt >= limits.attempts_max {
+/// The pause after so many attempts, if there may be one more; `dice` in 0..1 spreads it.
+pub fn next(
+    limits: &Limits,
+    attempts: u32,
+    attempts_max: u32,
+    asked: Option<TimeDelta>,
+    dice: f64,
+) -> Next {
+    if attempts >= attempts_max {
         return Next::Leave;
     }
     let doubled = limits
         .pause_first
-        .saturating_mul(1 << (attempt - 1).min(16))
+        .saturating_mul(1 << attempts.saturating_sub(1).min(16))
         .min(limits.pause_max);
     let spread = doubled.mul_f64(1.0 - JITTER + 2.0 * JITTER * dice.clamp(0.0, 1.0));
     match asked.map(|asked| asked.to_std().unwrap_or_default()) {
@@ -115,13 +121,9 @@ mod tests {
         "2026-11-20T12:00:00Z".parse().unwrap()
     }
 
-    fn pause(attempt: u32, asked: Option<i64>, dice: f64) -> Next {
-        next(
-            &Limits::default(),
-            attempt,
-            asked.map(TimeDelta::seconds),
-            dice,
-        )
+    fn pause(attempts: u32, asked: Option<i64>, dice: f64) -> Next {
+        let asked = asked.map(TimeDelta::seconds);
+        next(&Limits::default(), attempts, 3, asked, dice)
     }
 
     #[test]
@@ -143,12 +145,8 @@ mod tests {
 
     #[test]
     fn a_pause_never_exceeds_its_cap() {
-        let limits = Limits {
-            attempts_max: 100,
-            ..Limits::default()
-        };
         assert_eq!(
-            next(&limits, 90, None, 0.5),
+            next(&Limits::default(), 90, 100, None, 0.5),
             Next::Pause(Duration::from_secs(30))
         );
     }

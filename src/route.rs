@@ -34,13 +34,8 @@ impl Route {
     }
 
     /// Where to post now.
-    pub fn url(&self) -> String {
-        self.current.track_url()
-    }
-
-    /// Where to post now, to be noted as visited.
-    pub fn place(&self) -> Endpoint {
-        self.current.clone()
+    pub fn place(&self) -> &Endpoint {
+        &self.current
     }
 
     /// Should the place we were sent to be gone, the configured one knows the new one.
@@ -63,10 +58,12 @@ impl Route {
         let next = match redirect::follow(&self.current, location) {
             Err(refusal) => return Err(Trouble::Redirected(refusal.to_string())),
             Ok(next) if visited.contains(&next) => {
-                return Err(Trouble::Redirected("in a circle".to_owned()));
+                return Err(Trouble::Redirected("it leads in a circle".to_owned()));
             }
             Ok(_) if visited.len() > HOPS_MAX => {
-                return Err(Trouble::Redirected(format!("more than {HOPS_MAX} times")));
+                return Err(Trouble::Redirected(format!(
+                    "more than {HOPS_MAX} in a row"
+                )));
             }
             Ok(next) => next,
         };

@@ -1,7 +1,7 @@
 //! One batch to the server: attempts, pauses, halving and redirects, until every event of it has a
 //! fate.
 
-use crate::batch::Batch;
+use crate::batch::{Batch, Content};
 use crate::clock;
 use crate::consent::Consent;
 use crate::fate::Fate;
@@ -9,13 +9,13 @@ use crate::retry::{self, Next};
 use crate::route::Route;
 use crate::settings::Limits;
 use crate::stop::Stop;
-use crate::verdict::{self, Item, Refusal, Trouble, Verdict};
+use crate::verdict::{self, Elsewhere, OfEvent, Refusal, Trouble, Verdict};
 use crate::world::World;
 use chrono::{DateTime, TimeDelta, Utc};
 use std::time::Duration;
 
-/// What came of a batch: a fate for each event that was to be posted, by entry.
-#[derive(Debug)]
+/// What came of a batch: a fate for each event that was to be posted, by its line.
+#[derive(Debug, Default)]
 pub struct Sent {
     /// In the order of [`Batch::events`].
     pub fates: Vec<(usize, Fate)>,
@@ -36,7 +36,7 @@ pub struct Sender<'a, W: World> {
     pub requests: u64,
 }
 
-/// Builds an entry's envelope again, under another time of sending.
+/// Builds a line's envelope again, under another time of sending.
 pub type Rewrap<'a> = &'a dyn Fn(&[u8], DateTime<Utc>) -> Option<Vec<u8>>;
 
 impl<'a, W: World> Sender<'a, W> {
@@ -68,20 +68,20 @@ impl<'a, W: World> Sender<'a, W> {
         let mut fates: Vec<(usize, Fate)> =
             events.iter().map(|index| (*index, Fate::Kept)).collect();
         let mut refused_alone = Vec::new();
-        // Groups are indexes into `fates`; the first half is on top, so the order stays the buffer's.
-        let mut groups: Vec<Vec<usize>> = vec![(0..events.len()).collect()];
+        // Parts are indexes into `fates`; the first half is on top, so the order stays the buffer's.
+        let mut parts: Vec<Vec<usize>> = vec![(0..events.len()).collect()];
         let mut stop = None;
-        while let Some(group) = groups.pop() {
-            match self.deliver_group(batch, &mut fates, group, attempts_max, rewrap) {
-                Group::Judged => {}
-                Group::Refused(status, group) if group.len() == 1 => {
-                    refused_alone.push((group[0], status));
+        while let Some(part) = parts.pop() {
+            match self.deliver_part(batch, &mut fates, part, attempts_max, rewrap) {
+                Part::Judged => {}
+                Part::Refused(status, part) if part.len() == 1 => {
+                    refused_alone.push((part[0], status));
                 }
-                Group::Refused(_, group) => {
-                    let (first, second) = group.split_at(group.len() / 2);
-                    groups.extend([second.to_vec(), first.to_vec()]);
+                Part::Refused(_, part) => {
+                    let (first, second) = part.split_at(part.len() / 2);
+                    parts.extend([second.to_vec(), first.to_vec()]);
                 }
-                Group::Stopped(why) => {
+                Part::Stopped(why) => {
                     stop = Some(why);
                     break;
                 }
@@ -100,98 +100,112 @@ impl<'a, W: World> Sender<'a, W> {
             let until = retry::not_before(&trouble, None, self.now());
             return Some(Stop::Trouble(trouble, until));
         }
-        if fates.len() > 1 && !fates.iter().any(|(_, fate)| *fate == Fate::Delivered) {
-            // Stopped half-way with nothing accepted yet: no evidence against these events.
+        if fates.len() > 1 && fates.iter().all(|(_, fate)| *fate == Fate::Kept) {
+            // Stopped half-way with nothing judged yet: no evidence against these events.
             return None;
         }
         for (index, status) in alone {
             fates[*index].1 = Fate::Refused(Refusal {
                 status: *status,
-                message: String::new(),
+                message: format!("status {status} without a word why"),
             });
         }
         None
     }
 
-    fn deliver_group(
+    /// Posts a part of the batch until each event of it has a fate, or it must be halved, or the
+    /// sending must stop.
+    fn deliver_part(
         &mut self,
         batch: &mut Batch,
         fates: &mut [(usize, Fate)],
-        group: Vec<usize>,
+        part: Vec<usize>,
         attempts_max: u32,
         rewrap: Rewrap,
-    ) -> Group {
-        let events = group.len();
-        let mut pending = group;
-        let mut attempt = 1;
+    ) -> Part {
+        let size = part.len();
+        let mut pending = part;
+        let mut attempts = 0;
         let mut rewrapped = false;
         while !pending.is_empty() {
             if let Some(stop) = self.must_stop(Duration::ZERO) {
-                return Group::Stopped(stop);
+                return Part::Stopped(stop);
             }
-            let entries: Vec<usize> = pending.iter().map(|index| fates[*index].0).collect();
-            let (verdict, asked) = self.post(&batch.body(&entries), entries.len());
+            let lines: Vec<usize> = pending.iter().map(|index| fates[*index].0).collect();
+            let (verdict, asked) = self.post(&batch.body(&lines), lines.len());
             let trouble = match verdict {
-                Verdict::Items(items) => {
-                    let for_time = items
-                        .iter()
-                        .any(|item| matches!(item, Item::RefusedForTime(_)));
-                    if for_time && self.skew.is_some() && !rewrapped {
-                        // The server's clock is not ours: what it refused may be our clock's fault.
-                        self.rewrap(batch, &entries, rewrap);
-                        rewrapped = true;
-                        pending = settle_items(fates, &pending, items, Blame::OurClock);
-                        continue;
-                    }
-                    pending = settle_items(fates, &pending, items, Blame::TheEvent);
+                Verdict::Leave(trouble) => return Part::Stopped(self.stop(trouble, asked)),
+                Verdict::Split(status) => return Part::Refused(status, pending),
+                Verdict::Again(trouble) => Some(trouble),
+                Verdict::Each(verdicts) if self.blames_our_clock(&verdicts) && !rewrapped => {
+                    rewrapped = true;
+                    self.rewrap(batch, &lines, rewrap);
+                    pending = note_each(fates, &pending, verdicts, Blame::OurClock);
+                    continue;
+                }
+                Verdict::Each(verdicts) => {
+                    pending = note_each(fates, &pending, verdicts, Blame::TheEvent);
                     None
                 }
-                Verdict::Again(trouble) => Some(trouble),
-                Verdict::Leave(trouble) => return Group::Stopped(self.stop(trouble, asked)),
-                Verdict::Split(status) => return Group::Refused(status, pending),
-                Verdict::Redirect(location) => {
-                    let trouble = Trouble::Redirected(format!("to {location}"));
-                    return Group::Stopped(self.stop(trouble, asked));
-                }
             };
+            attempts += 1;
             if pending.is_empty() {
                 break;
             }
-            let limits = Limits {
-                attempts_max,
-                ..self.limits.clone()
-            };
-            match (
-                retry::next(&limits, attempt, asked, dice(self.world.now())),
-                trouble,
-            ) {
-                (Next::Pause(pause), _) => match self.must_stop(pause) {
-                    Some(stop) => return Group::Stopped(stop),
-                    None => self.world.sleep(pause),
-                },
-                // What the server took of the group shows that it is at work: the rest is kept, and
-                // does not hold up what stands behind it.
-                (Next::Leave, Some(_)) if pending.len() < events && asked.is_none() => break,
-                (Next::Leave, Some(trouble)) => return Group::Stopped(self.stop(trouble, asked)),
-                // The server took part of the batch and named a time for the rest.
-                (Next::Leave, None) if asked.is_some() => {
-                    return Group::Stopped(self.stop(Trouble::Status(429), asked));
-                }
-                (Next::Leave, None) => break,
+            let pause = retry::next(self.limits, attempts, attempts_max, asked, self.dice());
+            let taken = pending.len() < size;
+            if let Some(end) = self.pause_or_end(pause, trouble, asked, taken) {
+                return end;
             }
-            attempt += 1;
         }
-        Group::Judged
+        Part::Judged
     }
 
-    fn rewrap(&self, batch: &mut Batch, entries: &[usize], rewrap: Rewrap) {
+    /// After an attempt that left events pending: pauses before the next one, or says how it ends.
+    fn pause_or_end(
+        &self,
+        next: Next,
+        trouble: Option<Trouble>,
+        asked: Option<TimeDelta>,
+        taken: bool,
+    ) -> Option<Part> {
+        if let Next::Pause(pause) = next {
+            let stop = self.must_stop(pause);
+            if stop.is_none() {
+                self.world.sleep(pause);
+            }
+            return stop.map(Part::Stopped);
+        }
+        match (trouble, asked) {
+            // What the server took of the part shows that it is at work: the rest is kept, and does
+            // not hold up what stands behind it.
+            (None, None) => Some(Part::Judged),
+            (Some(_), None) if taken => Some(Part::Judged),
+            // It took some, and named a time for the rest.
+            (None, Some(_)) => Some(Part::Stopped(self.stop(Trouble::Status(429), asked))),
+            (Some(trouble), _) => Some(Part::Stopped(self.stop(trouble, asked))),
+        }
+    }
+
+    /// The server refused events for their time, and its clock is not ours: it may be our fault.
+    fn blames_our_clock(&self, verdicts: &[OfEvent]) -> bool {
+        let for_time = |verdict: &OfEvent| matches!(verdict, OfEvent::RefusedForTime(_));
+        self.skew.is_some() && verdicts.iter().any(for_time)
+    }
+
+    fn rewrap(&self, batch: &mut Batch, lines: &[usize], rewrap: Rewrap) {
         let now = self.now();
-        for index in entries {
-            let entry = &mut batch.entries[*index];
-            if let Some(envelope) = rewrap(&entry.line, now) {
-                entry.content = crate::batch::Content::Envelope(envelope);
+        for index in lines {
+            let line = &mut batch.lines[*index];
+            if let Some(envelope) = rewrap(&line.bytes, now) {
+                line.content = Content::Envelope(envelope);
             }
         }
+    }
+
+    /// Spreads the pauses of many machines; the odd nanoseconds of the clock are random enough.
+    fn dice(&self) -> f64 {
+        f64::from(self.world.now().timestamp_subsec_nanos()) / 1e9
     }
 
     /// Whether a request after this pause must not be begun.
@@ -213,10 +227,10 @@ impl<'a, W: World> Sender<'a, W> {
 
     /// One request, and the redirects it meets.
     fn post(&mut self, body: &[u8], sent: usize) -> (Verdict, Option<TimeDelta>) {
-        let mut visited = vec![self.route.place()];
+        let mut visited = vec![self.route.place().clone()];
         loop {
             self.requests += 1;
-            let reply = match self.world.post(&self.route.url(), body) {
+            let reply = match self.world.post(self.route.place(), body) {
                 Ok(reply) => reply,
                 Err(no_reply) => {
                     self.route.reset();
@@ -224,17 +238,19 @@ impl<'a, W: World> Sender<'a, W> {
                 }
             };
             let now = self.world.now();
-            let verdict = verdict::judge(&reply, sent);
-            if let Verdict::Items(_) = verdict {
-                // Only Breeze's own clock is believed, not a captive portal's.
-                self.skew = clock::skew(reply.date.as_deref(), now);
-            }
             let asked = reply
                 .retry_after
                 .as_deref()
                 .and_then(|header| retry::retry_after(header, now));
-            let Verdict::Redirect(location) = verdict else {
-                return (verdict, asked);
+            let location = match verdict::judge(&reply, sent) {
+                Err(Elsewhere(location)) => location,
+                Ok(verdict) => {
+                    // Only Breeze's own clock is believed, not a captive portal's.
+                    if let (Verdict::Each(_), Some(date)) = (&verdict, &reply.date) {
+                        self.skew = clock::skew(date, now);
+                    }
+                    return (verdict, asked);
+                }
             };
             if let Err(trouble) = self.route.follow(&location, &reply, &mut visited, now) {
                 return (Verdict::Leave(trouble), asked);
@@ -243,12 +259,17 @@ impl<'a, W: World> Sender<'a, W> {
     }
 }
 
-enum Group {
+/// How the delivery of a part ends.
+enum Part {
+    /// Each event has a fate.
     Judged,
+    /// The server refused the request as a whole, with this status and without a word why.
     Refused(u16, Vec<usize>),
+    /// The pass over this buffer must end.
     Stopped(Stop),
 }
 
+/// Whose fault a refused time is.
 #[derive(Clone, Copy)]
 enum Blame {
     TheEvent,
@@ -256,30 +277,24 @@ enum Blame {
 }
 
 /// Writes down each event's fate and returns those to try again.
-fn settle_items(
+fn note_each(
     fates: &mut [(usize, Fate)],
     pending: &[usize],
-    items: Vec<Item>,
+    verdicts: Vec<OfEvent>,
     blame: Blame,
 ) -> Vec<usize> {
     let mut again = Vec::new();
-    for (index, item) in pending.iter().zip(items) {
-        fates[*index].1 = match (item, blame) {
-            (Item::Delivered, _) => Fate::Delivered,
-            (Item::Refused(refusal), _) | (Item::RefusedForTime(refusal), Blame::TheEvent) => {
-                Fate::Refused(refusal)
-            }
-            (Item::Kept(_), _) => Fate::Kept,
-            (Item::Again(_), _) | (Item::RefusedForTime(_), Blame::OurClock) => {
+    for (index, verdict) in pending.iter().zip(verdicts) {
+        fates[*index].1 = match (verdict, blame) {
+            (OfEvent::Delivered, _) => Fate::Delivered,
+            (OfEvent::Refused(refusal), _)
+            | (OfEvent::RefusedForTime(refusal), Blame::TheEvent) => Fate::Refused(refusal),
+            (OfEvent::Kept, _) => Fate::Kept,
+            (OfEvent::Again, _) | (OfEvent::RefusedForTime(_), Blame::OurClock) => {
                 again.push(*index);
                 Fate::Kept
             }
         };
     }
     again
-}
-
-/// Spreads the pauses of many machines; the odd nanoseconds of the clock are random enough for that.
-fn dice(now: DateTime<Utc>) -> f64 {
-    f64::from(now.timestamp_subsec_nanos()) / 1e9
 }

@@ -3,13 +3,13 @@
 
 use crate::cli::{Limit, Upload};
 use crate::connection::Connection;
-use crate::os::{self, Open};
+use crate::os;
 use crate::paths::Paths;
 use crate::privacy::Policy;
 use anyhow::{Context, Result, bail};
 use serde::Deserialize;
 use serde_json::{Map, Value};
-use std::io::{self, Read};
+use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -30,7 +30,7 @@ pub struct Limits {
     pub line_bytes_max: usize,
     /// Days an event is kept for. Breeze refuses a `time` older than 48 h, so older ones travel under
     /// the time of sending, with their own in a property.
-    pub age_days_max: i64,
+    pub age_days_max: u32,
     /// Undelivered bytes of one buffer; over it the oldest lines go, down to nine tenths.
     pub buffer_bytes_max: u64,
     /// Attempts for one request.
@@ -142,14 +142,7 @@ impl Settings {
 
 fn read_config(paths: &Paths) -> Result<Config> {
     let path = paths.config();
-    let read = || -> io::Result<Vec<u8>> {
-        let mut bytes = Vec::new();
-        os::open(&path, Open::Read)?
-            .take(CONFIG_BYTES_MAX)
-            .read_to_end(&mut bytes)?;
-        Ok(bytes)
-    };
-    match read() {
+    match os::read_small(&path, CONFIG_BYTES_MAX) {
         // Through a map, because serde would take an array for a struct.
         Ok(bytes) => serde_json::from_slice::<Map<String, Value>>(&bytes)
             .and_then(|config| serde_json::from_value(Value::Object(config)))
@@ -221,7 +214,7 @@ fn check(limits: &Limits) -> Result<()> {
             50_000_000,
         ),
         ("line-bytes", limits.line_bytes_max as u64, 1_024, 65_536),
-        ("age-days", limits.age_days_max.unsigned_abs(), 1, 3_650),
+        ("age-days", limits.age_days_max.into(), 1, 3_650),
         (
             "buffer-bytes",
             limits.buffer_bytes_max,

@@ -10,7 +10,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::{Read, Write};
+use std::io::Write;
 
 /// The file is a few hundred bytes; more is not ours.
 const STATE_BYTES_MAX: u64 = 64 * 1024;
@@ -80,12 +80,8 @@ pub struct Totals {
 impl State {
     /// Reads the state; a missing, damaged or foreign file is an empty one.
     pub fn load(paths: &Paths) -> State {
-        let mut bytes = Vec::new();
-        let read = os::open(&paths.state(), Open::Read)
-            .and_then(|file| file.take(STATE_BYTES_MAX).read_to_end(&mut bytes));
-        read.ok()
-            .and_then(|_| serde_json::from_slice(&bytes).ok())
-            .unwrap_or_default()
+        let bytes = os::read_small(&paths.state(), STATE_BYTES_MAX).unwrap_or_default();
+        serde_json::from_slice(&bytes).unwrap_or_default()
     }
 
     /// Replaces the file in one step.

@@ -1,6 +1,6 @@
 //! What a pass did: counts per fate, as one line for people, one JSON object, and an exit code.
 
-use crate::batch::Entry;
+use crate::batch::Judged;
 use crate::event::DropReason;
 use crate::fate::Fate;
 use chrono::{DateTime, Utc};
@@ -75,15 +75,15 @@ impl Summary {
     }
 
     /// Counts what became of each line of a batch; those the cursor did not pass are kept.
-    pub fn account(&mut self, entries: &[Entry], fates: &[Fate], passed: usize) {
-        for (index, (entry, fate)) in entries.iter().zip(fates).enumerate() {
+    pub fn account(&mut self, lines: &[Judged], fates: &[Fate], passed: usize) {
+        for (index, (line, fate)) in lines.iter().zip(fates).enumerate() {
             self.seen += 1;
             match (fate, fate.drop_reason()) {
                 _ if index >= passed => self.kept += 1,
                 (_, Some(reason)) => self.drop_line(reason),
                 (Fate::Delivered, None) => {
                     self.delivered += 1;
-                    self.refuse_fields(&entry.fields_refused);
+                    self.refuse_fields(&line.fields_refused);
                 }
                 (_, None) => self.kept += 1,
             }
@@ -132,7 +132,7 @@ impl Summary {
             *self.fields_refused.entry(name).or_default() += count;
         }
         self.ending = later.ending;
-        self.problems = later.problems;
+        self.problems.extend(later.problems);
     }
 
     /// seen = delivered + dropped + kept.
@@ -227,11 +227,7 @@ impl Summary {
                 .iter()
                 .map(|(name, count)| format!("{name} ({count})"))
                 .collect();
-            let _ = write!(
-                line,
-                "; left out as possibly personal: {}",
-                names.join(", ")
-            );
+            let _ = write!(line, "; left out: {}", names.join(", "));
         }
         line
     }
@@ -239,6 +235,7 @@ impl Summary {
     /// The same for programs.
     pub fn json(&self, tense: Tense) -> Value {
         let (ending, reason) = match &self.ending {
+            Ending::Done | Ending::Nothing if !self.problems.is_empty() => ("failed", None),
             Ending::Done => ("done", None),
             Ending::Nothing => ("nothing", None),
             Ending::Off(rule) => ("off", Some(rule)),
@@ -321,7 +318,7 @@ mod tests {
         all.ending = Ending::Later("the server answered 503".to_owned());
         assert_eq!(
             all.line(Tense::Done).unwrap(),
-            "sent 1,271 events in 13 requests, dropped 1 malformed and 8 too old, kept 4 for the next pass: the server answered 503; left out as possibly personal: cwd (1), prompt (2)"
+            "sent 1,271 events in 13 requests, dropped 1 malformed and 8 too old, kept 4 for the next pass: the server answered 503; left out: cwd (1), prompt (2)"
         );
         assert!(all.law_holds());
     }

@@ -1,17 +1,18 @@
 //! The only loop: one pass over all buffers of an application.
 
-use crate::batch::{Batch, Entry};
-use crate::buffer::{self, Closed};
+use crate::batch::{Batch, Judged};
+use crate::buffer;
 use crate::clock::{self, Reading};
 use crate::consent::Consent;
 use crate::envelope::Frame;
 use crate::event::Age;
 use crate::fate::{self, After, Fate};
 use crate::lane::{self, Lane, More, Rules, Tail, Taken};
+use crate::ledger;
 use crate::lock;
+use crate::news::Closed;
 use crate::os::{self, Open};
 use crate::paths::Paths;
-use crate::records;
 use crate::retry;
 use crate::route::Route;
 use crate::send::{Sender, Sent};
@@ -91,9 +92,9 @@ impl<W: World> Pass<'_, W> {
         // Read again: whoever held the lock a moment ago has written it.
         state = State::load(self.paths);
         while let Some(lock) = held {
-            records::note_owner(&lock_file, now);
+            ledger::note_owner(&lock_file, now);
             let (round, closed) = self.round(&clock, &mut state);
-            records::finish(self.paths, self.world.now(), &mut state, &round);
+            ledger::finish(self.paths, self.world.now(), &mut state, &round);
             summary.add(round);
             drop(lock);
             // The look after the release: see `Closed::has_news`.
@@ -142,14 +143,18 @@ impl<W: World> Pass<'_, W> {
                     // Something may be wrong with this one batch: the others get a try each.
                     attempts_max = 1;
                 }
-                Err(err) => {
+                Ok(Step::Unwritten(err)) => {
                     // Without room for what must be kept, each pass would repeat the batch.
+                    let reason = format!("{err:#}");
                     let until = retry::after_full_disk(sender.now());
-                    state.not_before = Some(NotBefore {
-                        until,
-                        reason: format!("{err:#}"),
-                    });
-                    summary.problems.push(format!("{err:#}"));
+                    state.not_before = Some(NotBefore { until, reason });
+                    summary.noting::<()>(Err(err));
+                    summary.keep_unread(lane.count_rest());
+                    break;
+                }
+                Err(err) => {
+                    summary.noting::<()>(Err(err));
+                    summary.keep_unread(lane.count_rest());
                 }
             }
             self.progress.show(summary.delivered);
@@ -164,7 +169,7 @@ impl<W: World> Pass<'_, W> {
     }
 
     fn open_lanes(&self, summary: &mut Summary) -> VecDeque<Lane> {
-        let names = waiting(self.paths).unwrap_or_default();
+        let names = summary.noting(waiting(self.paths)).unwrap_or_default();
         let limits = &self.settings.limits;
         names
             .iter()
@@ -172,7 +177,7 @@ impl<W: World> Pass<'_, W> {
             .collect()
     }
 
-    /// Takes one batch all the way: read, sent, recorded, committed.
+    /// Takes one batch all the way: read, sent, written down, committed.
     fn step(
         &self,
         lane: &mut Lane,
@@ -191,12 +196,12 @@ impl<W: World> Pass<'_, W> {
             Taken::Changed => return Ok(Step::Changed),
         };
         let sent = if batch.events().is_empty() {
-            Sent {
-                fates: Vec::new(),
-                stop: None,
-            }
+            Sent::default()
         } else {
-            lane.buffer.arm()?;
+            if let Err(err) = lane.buffer.arm() {
+                summary.account(&batch.lines, &fate::of_each(&batch, Vec::new()), 0);
+                return Err(err);
+            }
             let rewrap = |line: &[u8], now| lane::rewrap(line, now, &rules);
             sender.deliver(&mut batch, attempts_max, &rewrap)
         };
@@ -207,31 +212,34 @@ impl<W: World> Pass<'_, W> {
         };
         let fates = fate::of_each(&batch, sent.fates);
         let passed = fate::passed(&fates, after);
-        let recorded = self.record(lane, &batch, &fates, passed);
-        let passed = if recorded.is_ok() { passed } else { 0 };
-        summary.account(&batch.entries, &fates, passed);
-        recorded?;
-        Ok(match (sent.stop, more) {
-            (Some(stop), _) => Step::Stopped(stop),
-            (None, More::Yes) => Step::More,
-            (None, More::No) => Step::End,
+        let written = self.write_down(lane, &batch, &fates, passed);
+        let passed = if written.is_ok() { passed } else { 0 };
+        summary.account(&batch.lines, &fates, passed);
+        Ok(match (written, sent.stop, more) {
+            (Err(err), ..) => Step::Unwritten(err),
+            (_, Some(stop), _) => Step::Stopped(stop),
+            (_, None, More::Yes) => Step::More,
+            (_, None, More::No) => Step::End,
         })
     }
 
     /// Everything that must be durable before the cursor passes, and then the cursor.
-    fn record(&self, lane: &mut Lane, batch: &Batch, fates: &[Fate], passed: usize) -> Result<()> {
-        let entries: Vec<(&Entry, &Fate)> = batch.entries.iter().zip(fates).take(passed).collect();
-        let end = batch
-            .entries
-            .get(passed)
-            .map_or(batch.end, |entry| entry.at);
-        records::rejected(self.paths, &lane.buffer.name, self.world.now(), &entries)?;
-        let kept = entries
+    fn write_down(
+        &self,
+        lane: &mut Lane,
+        batch: &Batch,
+        fates: &[Fate],
+        passed: usize,
+    ) -> Result<()> {
+        let lines: Vec<(&Judged, &Fate)> = batch.lines.iter().zip(fates).take(passed).collect();
+        let end = batch.lines.get(passed).map_or(batch.end, |line| line.at);
+        ledger::rejected(self.paths, &lane.buffer.name, self.world.now(), &lines)?;
+        let kept = lines
             .iter()
             .filter(|(_, fate)| **fate == Fate::Kept)
-            .map(|(entry, _)| &entry.line[..]);
-        lane.buffer.requeue(&end, kept)?;
-        records::sent(self.paths, self.settings.sent_copy, &entries);
+            .map(|(line, _)| &line.bytes[..]);
+        lane.buffer.append_again(&end, kept)?;
+        ledger::sent(self.paths, self.settings.sent_copy, &lines);
         lane.buffer.commit(&end)
     }
 
@@ -241,7 +249,9 @@ impl<W: World> Pass<'_, W> {
         Rules {
             age: Age {
                 now,
-                days_max: clock.credible.then_some(settings.limits.age_days_max),
+                days_max: clock
+                    .credible
+                    .then_some(settings.limits.age_days_max.into()),
             },
             frame: Frame {
                 ikey: &settings.connection.ikey,
@@ -269,6 +279,8 @@ enum Step {
     End,
     Changed,
     Stopped(Stop),
+    /// The batch's end could not be made durable; the cursor stays before it.
+    Unwritten(anyhow::Error),
 }
 
 /// Buffers that may hold something.

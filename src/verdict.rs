@@ -12,20 +12,22 @@ use std::fmt;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
     /// Each event by itself, in the order of the request.
-    Items(Vec<Item>),
+    Each(Vec<OfEvent>),
     /// Nothing was taken for a reason that may pass within seconds.
     Again(Trouble),
     /// Nothing was taken, and asking again now is pointless.
     Leave(Trouble),
     /// Something in the batch is not accepted, and the reply does not say what: halve it.
     Split(u16),
-    /// Post it there instead.
-    Redirect(String),
 }
+
+/// Post it there instead: the place, as the server wrote it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Elsewhere(pub String);
 
 /// What a reply means for one event.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Item {
+pub enum OfEvent {
     /// Accepted, or sampled out after it was accepted.
     Delivered,
     /// Refused for good, by its own fault.
@@ -33,9 +35,9 @@ pub enum Item {
     /// Refused for its time alone; not its own fault if our clock is wrong.
     RefusedForTime(Refusal),
     /// Not taken; may be within seconds.
-    Again(u16),
+    Again,
     /// Not taken; not in this pass.
-    Kept(u16),
+    Kept,
 }
 
 /// The server's reason for refusing an event.
@@ -122,7 +124,7 @@ impl fmt::Display for Trouble {
                     "every event was refused alike: {why}; check the connection string"
                 )
             }
-            Trouble::Redirected(why) => write!(f, "redirected {why}; not followed"),
+            Trouble::Redirected(why) => write!(f, "a redirect was not followed: {why}"),
         }
     }
 }
@@ -147,9 +149,12 @@ struct Fault {
 }
 
 /// Judges the reply to a request of `sent` events.
-pub fn judge(reply: &Reply, sent: usize) -> Verdict {
+///
+/// # Errors
+/// Where to post it instead, if the server says so.
+pub fn judge(reply: &Reply, sent: usize) -> Result<Verdict, Elsewhere> {
     match faults(reply, sent) {
-        Some(faults) => judge_items(reply.status, &faults, sent),
+        Some(faults) => judge_each(reply.status, &faults, sent),
         None => judge_status(reply),
     }
 }
@@ -181,63 +186,61 @@ fn faults(reply: &Reply, sent: usize) -> Option<Vec<Fault>> {
     (complete && credible).then_some(faults)
 }
 
-fn judge_items(status: u16, faults: &[Fault], sent: usize) -> Verdict {
+fn judge_each(status: u16, faults: &[Fault], sent: usize) -> Result<Verdict, Elsewhere> {
     let all = faults.len() == sent && sent > 0;
     if all && let Some(location) = faults.iter().find_map(stamp_location) {
-        return Verdict::Redirect(location);
+        return Err(Elsewhere(location));
     }
     let alike = faults
         .windows(2)
         .all(|pair| message(&pair[0]) == message(&pair[1]));
     if all && alike && faults[0].status_code == 400 && !is_own_fault(&faults[0]) {
-        return Verdict::Leave(Trouble::Misconfigured(shown(message(&faults[0]))));
+        return Ok(Verdict::Leave(Trouble::Misconfigured(known(message(
+            &faults[0],
+        )))));
     }
-    let mut items = vec![Item::Delivered; sent];
+    let mut verdicts = vec![OfEvent::Delivered; sent];
     for fault in faults {
-        items[fault.index] = judge_item(fault);
+        verdicts[fault.index] = judge_one(fault);
     }
-    let none_taken = items
+    let none_taken = verdicts
         .iter()
-        .all(|item| matches!(item, Item::Again(_) | Item::Kept(_)));
+        .all(|verdict| matches!(verdict, OfEvent::Again | OfEvent::Kept));
     if all && none_taken && !(200..300).contains(&status) {
-        return judge_bare_status(status);
+        return Ok(judge_bare_status(status));
     }
-    Verdict::Items(items)
+    Ok(Verdict::Each(verdicts))
 }
 
-fn judge_item(fault: &Fault) -> Item {
+fn judge_one(fault: &Fault) -> OfEvent {
     let refusal = || Refusal {
         status: fault.status_code,
         message: message(fault).to_owned(),
     };
     match fault.status_code {
-        200..=299 => Item::Delivered, // 206 "Telemetry sampled out."
-        400 if is_about_time(fault) => Item::RefusedForTime(refusal()),
-        400 if is_own_fault(fault) => Item::Refused(refusal()),
-        413 => Item::Refused(refusal()),
-        408 | 429 | 500 | 502..=504 => Item::Again(fault.status_code),
-        _ => Item::Kept(fault.status_code), // 308, 401, 402, 403, 404, 405, 439, and the unknown
+        200..=299 => OfEvent::Delivered, // 206 "Telemetry sampled out."
+        400 if is_about_time(fault) => OfEvent::RefusedForTime(refusal()),
+        400 if is_own_fault(fault) => OfEvent::Refused(refusal()),
+        413 => OfEvent::Refused(refusal()),
+        408 | 429 | 500 | 502..=504 => OfEvent::Again,
+        _ => OfEvent::Kept, // 308, 401, 402, 403, 404, 405, 439, and the unknown
     }
 }
 
 /// No body to go by, or none to be believed.
-fn judge_status(reply: &Reply) -> Verdict {
-    match reply.status {
-        200..=299 => Verdict::Leave(Trouble::NotBreeze(reply.status)),
-        307 | 308 => match &reply.location {
-            Some(location) => Verdict::Redirect(location.clone()),
-            None => Verdict::Leave(Trouble::Redirected(format!(
-                "by a {} without a Location",
-                reply.status
-            ))),
-        },
-        status => judge_bare_status(status),
-    }
+fn judge_status(reply: &Reply) -> Result<Verdict, Elsewhere> {
+    Ok(match (reply.status, &reply.location) {
+        (status @ 200..=299, _) => Verdict::Leave(Trouble::NotBreeze(status)),
+        (307 | 308, Some(location)) => return Err(Elsewhere(location.clone())),
+        (status, _) => judge_bare_status(status),
+    })
 }
 
 fn judge_bare_status(status: u16) -> Verdict {
     match status {
-        300..=399 => Verdict::Leave(Trouble::Redirected(format!("by a {status}"))),
+        300..=399 => Verdict::Leave(Trouble::Redirected(format!(
+            "{status} without a place to post to"
+        ))),
         400 | 413 => Verdict::Split(status),
         401 | 403 => Verdict::Leave(Trouble::Denied(status)),
         402 | 439 => Verdict::Leave(Trouble::Quota(status)),
@@ -275,15 +278,26 @@ fn stamp_location(fault: &Fault) -> Option<String> {
     location.split_whitespace().next().map(str::to_owned)
 }
 
-/// A server's words, made fit for a terminal and a log: one line, at most 200 characters.
-fn shown(text: &str) -> String {
-    text.chars().filter(|c| !c.is_control()).take(200).collect()
+/// A server's words may quote the event, and these go into the log: only known ones do.
+fn known(message: &str) -> String {
+    const INVALID_KEY: &str = "Invalid instrumentation key";
+    let known = message.starts_with(INVALID_KEY);
+    if known {
+        INVALID_KEY
+    } else {
+        "for a reason that is not known here"
+    }
+    .to_owned()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    fn judged(reply: &Reply, sent: usize) -> Verdict {
+        judge(reply, sent).unwrap()
+    }
 
     fn reply(status: u16, body: &str) -> Reply {
         Reply {
@@ -296,7 +310,7 @@ mod tests {
     #[allow(clippy::needless_pass_by_value, reason = "the rows read better")]
     fn check(status: u16, body: &str, sent: usize, expected: Verdict) {
         assert_eq!(
-            judge(&reply(status, body), sent),
+            judged(&reply(status, body), sent),
             expected,
             "{status} {body}"
         );
@@ -316,8 +330,8 @@ mod tests {
         reply(status, &body.to_string())
     }
 
-    fn refused(message: &str) -> Item {
-        Item::Refused(Refusal {
+    fn refused(message: &str) -> OfEvent {
+        OfEvent::Refused(Refusal {
             status: 400,
             message: message.to_owned(),
         })
@@ -329,13 +343,13 @@ mod tests {
 
     #[test]
     fn two_hundred_counts_only_with_breezes_own_words() {
-        check(200, ALL, 2, Verdict::Items(vec![Item::Delivered; 2]));
-        check(206, ALL, 2, Verdict::Items(vec![Item::Delivered; 2]));
+        check(200, ALL, 2, Verdict::Each(vec![OfEvent::Delivered; 2]));
+        check(206, ALL, 2, Verdict::Each(vec![OfEvent::Delivered; 2]));
         check(
             200,
             r#"{"itemsReceived":2,"itemsAccepted":2,"errors":null}"#,
             2,
-            Verdict::Items(vec![Item::Delivered; 2]),
+            Verdict::Each(vec![OfEvent::Delivered; 2]),
         );
         let doubtful = |status| Verdict::Leave(Trouble::NotBreeze(status));
         check(200, "", 2, doubtful(200));
@@ -352,7 +366,7 @@ mod tests {
 
     #[test]
     fn every_status_without_a_body_has_its_row() {
-        let bare = |status| judge(&reply(status, ""), 2);
+        let bare = |status| judged(&reply(status, ""), 2);
         for status in [408, 429, 500, 502, 503, 504] {
             assert_eq!(bare(status), Verdict::Again(Trouble::Status(status)));
         }
@@ -385,17 +399,17 @@ mod tests {
             location: Some("https://x/".into()),
             ..reply(308, "")
         };
-        assert_eq!(judge(&there, 1), Verdict::Redirect("https://x/".into()));
+        assert_eq!(judge(&there, 1), Err(Elsewhere("https://x/".into())));
         assert!(matches!(
-            judge(&reply(307, ""), 1),
+            judged(&reply(307, ""), 1),
             Verdict::Leave(Trouble::Redirected(_))
         ));
     }
 
     #[test]
     fn each_item_of_a_partial_reply_has_its_own_fate() {
-        let codes: [(u16, &str, Item); 14] = [
-            (206, "Telemetry sampled out.", Item::Delivered),
+        let codes: [(u16, &str, OfEvent); 14] = [
+            (206, "Telemetry sampled out.", OfEvent::Delivered),
             (400, TOO_LONG, refused(TOO_LONG)),
             (
                 400,
@@ -407,22 +421,22 @@ mod tests {
                 "Telemetry item length must not exceed 65536",
                 refused("Telemetry item length must not exceed 65536"),
             ),
-            (400, "something unheard of", Item::Kept(400)),
-            (401, "", Item::Kept(401)),
-            (402, "", Item::Kept(402)),
-            (404, "", Item::Kept(404)),
-            (439, "", Item::Kept(439)),
-            (408, "", Item::Again(408)),
-            (429, "", Item::Again(429)),
-            (500, "", Item::Again(500)),
-            (503, "", Item::Again(503)),
-            (777, "", Item::Kept(777)),
+            (400, "something unheard of", OfEvent::Kept),
+            (401, "", OfEvent::Kept),
+            (402, "", OfEvent::Kept),
+            (404, "", OfEvent::Kept),
+            (439, "", OfEvent::Kept),
+            (408, "", OfEvent::Again),
+            (429, "", OfEvent::Again),
+            (500, "", OfEvent::Again),
+            (503, "", OfEvent::Again),
+            (777, "", OfEvent::Kept),
         ];
         for (code, message, expected) in codes {
-            let verdict = judge(&faulty(206, 2, 1, &[(1, code, message)]), 2);
+            let verdict = judged(&faulty(206, 2, 1, &[(1, code, message)]), 2);
             assert_eq!(
                 verdict,
-                Verdict::Items(vec![Item::Delivered, expected]),
+                Verdict::Each(vec![OfEvent::Delivered, expected]),
                 "{code} {message}"
             );
         }
@@ -431,19 +445,19 @@ mod tests {
     #[test]
     fn a_refusal_for_time_alone_is_told_apart() {
         let message = "103: Field 'time' on type 'Envelope' is older than the allowed min date. Expected: now - 172800000ms";
-        let verdict = judge(&faulty(400, 1, 0, &[(0, 400, message)]), 1);
-        let expected = Item::RefusedForTime(Refusal {
+        let verdict = judged(&faulty(400, 1, 0, &[(0, 400, message)]), 1);
+        let expected = OfEvent::RefusedForTime(Refusal {
             status: 400,
             message: message.into(),
         });
-        assert_eq!(verdict, Verdict::Items(vec![expected]));
+        assert_eq!(verdict, Verdict::Each(vec![expected]));
     }
 
     #[test]
     fn a_wrong_key_never_empties_a_buffer() {
         let message = "Invalid instrumentation key";
         for status in [400, 206, 200] {
-            let verdict = judge(
+            let verdict = judged(
                 &faulty(status, 2, 0, &[(0, 400, message), (1, 400, message)]),
                 2,
             );
@@ -457,29 +471,29 @@ mod tests {
 
     #[test]
     fn a_batch_of_bad_events_is_refused_event_by_event() {
-        let verdict = judge(
+        let verdict = judged(
             &faulty(400, 2, 0, &[(0, 400, TOO_LONG), (1, 400, TOO_LONG)]),
             2,
         );
         assert_eq!(
             verdict,
-            Verdict::Items(vec![refused(TOO_LONG), refused(TOO_LONG)])
+            Verdict::Each(vec![refused(TOO_LONG), refused(TOO_LONG)])
         );
     }
 
     #[test]
     fn an_error_status_may_carry_mixed_items() {
-        let verdict = judge(&faulty(500, 2, 0, &[(0, 500, "x"), (1, 400, TOO_LONG)]), 2);
+        let verdict = judged(&faulty(500, 2, 0, &[(0, 500, "x"), (1, 400, TOO_LONG)]), 2);
         assert_eq!(
             verdict,
-            Verdict::Items(vec![Item::Again(500), refused(TOO_LONG)])
+            Verdict::Each(vec![OfEvent::Again, refused(TOO_LONG)])
         );
-        let verdict = judge(&faulty(429, 2, 0, &[(0, 429, "x"), (1, 429, "x")]), 2);
+        let verdict = judged(&faulty(429, 2, 0, &[(0, 429, "x"), (1, 429, "x")]), 2);
         assert_eq!(verdict, Verdict::Again(Trouble::Status(429)));
-        let verdict = judge(&faulty(206, 2, 0, &[(0, 500, "x"), (1, 500, "x")]), 2);
+        let verdict = judged(&faulty(206, 2, 0, &[(0, 500, "x"), (1, 500, "x")]), 2);
         assert_eq!(
             verdict,
-            Verdict::Items(vec![Item::Again(500); 2]),
+            Verdict::Each(vec![OfEvent::Again; 2]),
             "a 206 that keeps all does not end the pass"
         );
         check(500, ALL, 2, Verdict::Again(Trouble::Status(500)));
@@ -491,19 +505,19 @@ mod tests {
             &[(7, 400, TOO_LONG)][..],
             &[(0, 400, TOO_LONG), (0, 400, TOO_LONG)],
         ] {
-            let verdict = judge(&faulty(206, 2, 2 - faults.len(), faults), 2);
+            let verdict = judged(&faulty(206, 2, 2 - faults.len(), faults), 2);
             assert_eq!(verdict, Verdict::Leave(Trouble::NotBreeze(206)));
         }
-        let verdict = judge(&faulty(503, 2, 1, &[(7, 400, TOO_LONG)]), 2);
+        let verdict = judged(&faulty(503, 2, 1, &[(7, 400, TOO_LONG)]), 2);
         assert_eq!(verdict, Verdict::Again(Trouble::Status(503)));
     }
 
     #[test]
     fn an_item_level_308_redirects_the_batch() {
         let message = "Ingestion is allowed only from stamp specific endpoint - Location: https://germanywestcentral-0.in.applicationinsights.azure.com/v2/track";
-        let verdict = judge(&faulty(308, 1, 0, &[(0, 308, message)]), 1);
+        let place = judge(&faulty(308, 1, 0, &[(0, 308, message)]), 1);
         let expected = "https://germanywestcentral-0.in.applicationinsights.azure.com/v2/track";
-        assert_eq!(verdict, Verdict::Redirect(expected.into()));
+        assert_eq!(place, Err(Elsewhere(expected.into())));
     }
 
     proptest! {
@@ -511,7 +525,7 @@ mod tests {
         fn any_reply_is_judged_without_panic_and_every_event_gets_a_fate(
             status in 0u16..1000, body: Vec<u8>, sent in 1usize..200
         ) {
-            if let Verdict::Items(items) = judge(&Reply { status, body, ..Reply::default() }, sent) {
+            if let Ok(Verdict::Each(items)) = judge(&Reply { status, body, ..Reply::default() }, sent) {
                 prop_assert_eq!(items.len(), sent);
             }
         }
@@ -523,9 +537,9 @@ mod tests {
             faults in prop::collection::vec((0usize..8, 200u16..600), 0..6)
         ) {
             let faults: Vec<_> = faults.iter().map(|(index, code)| (*index, *code, "x")).collect();
-            if let Verdict::Items(items) = judge(&faulty(status, received, accepted, &faults), 4) {
+            if let Ok(Verdict::Each(items)) = judge(&faulty(status, received, accepted, &faults), 4) {
                 prop_assert_eq!(items.len(), 4);
-                let taken = items.iter().filter(|item| **item == Item::Delivered).count();
+                let taken = items.iter().filter(|item| **item == OfEvent::Delivered).count();
                 let sampled = faults.iter().filter(|(_, code, _)| (200..300).contains(code)).count();
                 prop_assert!(taken <= accepted + sampled);
             }

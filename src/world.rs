@@ -1,6 +1,7 @@
 //! The outside world behind one trait: the clock, the network, and sleep. The only file that names
 //! ureq, reads the clock, or pauses.
 
+use crate::connection::Endpoint;
 use crate::gzip;
 use crate::settings::Limits;
 use anyhow::{Context, Result, bail};
@@ -56,7 +57,7 @@ pub trait World {
     ///
     /// # Errors
     /// [`NoReply`], if none came.
-    fn post(&self, url: &str, body: &[u8]) -> Result<Reply, NoReply>;
+    fn post(&self, endpoint: &Endpoint, body: &[u8]) -> Result<Reply, NoReply>;
     /// Pauses.
     fn sleep(&self, pause: Duration);
 }
@@ -94,8 +95,8 @@ impl RealWorld {
         };
         Ok(RealWorld {
             started: Instant::now(),
-            agent: agent(limits, roots.clone(), Route::ProxyFromEnvironment),
-            direct: agent(limits, roots, Route::Direct),
+            agent: agent(limits, roots.clone(), Via::EnvironmentsProxy),
+            direct: agent(limits, roots, Via::Nothing),
             request_timeout: limits.request_timeout,
         })
     }
@@ -110,16 +111,16 @@ impl World for RealWorld {
         self.started.elapsed()
     }
 
-    fn post(&self, url: &str, body: &[u8]) -> Result<Reply, NoReply> {
+    fn post(&self, endpoint: &Endpoint, body: &[u8]) -> Result<Reply, NoReply> {
         let body = gzip::encode(body);
         let share = Duration::from_secs(body.len() as u64 / UPLINK_BYTES_PER_S);
-        let agent = if is_loopback(url) {
+        let agent = if endpoint.is_loopback() {
             &self.direct
         } else {
             &self.agent
         };
         let mut response = agent
-            .post(url)
+            .post(endpoint.track_url())
             .header("Content-Type", "application/json")
             .header("Content-Encoding", "gzip")
             .header("Accept", "application/json")
@@ -159,12 +160,12 @@ impl World for RealWorld {
 }
 
 #[derive(Clone, Copy)]
-enum Route {
-    ProxyFromEnvironment,
-    Direct,
+enum Via {
+    EnvironmentsProxy,
+    Nothing,
 }
 
-fn agent(limits: &Limits, roots: RootCerts, route: Route) -> ureq::Agent {
+fn agent(limits: &Limits, roots: RootCerts, via: Via) -> ureq::Agent {
     let tls = TlsConfig::builder().root_certs(roots).build();
     let mut config = ureq::Agent::config_builder()
         .tls_config(tls)
@@ -175,7 +176,7 @@ fn agent(limits: &Limits, roots: RootCerts, route: Route) -> ureq::Agent {
         .timeout_resolve(Some(limits.connect_timeout))
         .timeout_connect(Some(limits.connect_timeout))
         .timeout_global(Some(limits.request_timeout));
-    if let Route::Direct = route {
+    if let Via::Nothing = via {
         config = config.proxy(None);
     }
     ureq::Agent::with_parts(
@@ -202,19 +203,6 @@ fn roots_from(path: &Path) -> Result<RootCerts> {
         );
     }
     Ok(RootCerts::new_with_certs(&certificates))
-}
-
-fn is_loopback(url: &str) -> bool {
-    let host = url
-        .parse::<Uri>()
-        .ok()
-        .and_then(|uri| uri.host().map(str::to_owned))
-        .unwrap_or_default();
-    let host = host.trim_matches(['[', ']']);
-    host == "localhost"
-        || host
-            .parse::<std::net::IpAddr>()
-            .is_ok_and(|address| address.is_loopback())
 }
 
 fn header(headers: &HeaderMap, name: &str) -> Option<String> {

@@ -3,8 +3,8 @@
 use crate::cli::Upload;
 use crate::consent::{self, Consent};
 use crate::dry_run;
+use crate::ledger;
 use crate::paths::Paths;
-use crate::records;
 use crate::settings::Settings;
 use crate::summary::{Ending, Summary, Tense};
 use crate::terminal::{self, Progress};
@@ -21,8 +21,8 @@ use std::time::Duration;
 /// # Errors
 /// Nothing can be said about any buffer: a bad application name, no home folder.
 pub fn run(flags: &Upload, env: &BTreeMap<String, String>) -> Result<ExitCode> {
-    let paths = Paths::find(&flags.app, flags.data_dir.as_deref(), env)?;
-    let may = || consent::ask(env, &flags.app, &paths.consent());
+    let paths = Paths::find(flags.app(), flags.data_dir(), env)?;
+    let may = || consent::ask(env, flags.app(), &paths.consent());
     let summary = match may() {
         Consent::Denied(rule) => Summary::ended(Ending::Off(rule.to_string())),
         Consent::Allowed => allowed(flags, &paths, &may),
@@ -37,10 +37,13 @@ fn allowed(flags: &Upload, paths: &Paths, may: &dyn Fn() -> Consent) -> Summary 
         let ending = Ending::Misconfigured(format!("{err:#}"));
         failed(paths, flags, Summary::ended(ending))
     };
-    let settings = match Settings::resolve(flags, &flags.app, paths) {
+    let settings = match Settings::resolve(flags, flags.app(), paths) {
         Ok(settings) => settings,
         Err(err) => return misconfigured(err),
     };
+    if let (Some(warning), true) = (settings.connection.warning, flags.flush) {
+        terminal::complain(warning);
+    }
     watch(flags, paths, settings.limits.deadline);
     let world = match RealWorld::new(&settings.limits, settings.ca_file.as_deref()) {
         Ok(world) => world,
@@ -73,19 +76,21 @@ fn watch(flags: &Upload, paths: &Paths, deadline: Duration) {
     const WORDS: &str =
         "the pass hung and was ended at its deadline; nothing is lost, the next pass goes on";
     let exit_code = Summary::ended(Ending::Later(String::new())).exit_code();
-    let (paths, foreground) = (paths.clone(), flags.flush);
+    let (paths, foreground, dry_run) = (paths.clone(), flags.flush, flags.dry_run);
     watchdog::start(deadline, exit_code, move || {
         if foreground {
             terminal::complain(WORDS);
         }
-        records::log(&paths, world::now(), &format!("exit {exit_code} {WORDS}"));
+        if !dry_run {
+            ledger::log(&paths, world::now(), &format!("exit {exit_code} {WORDS}"));
+        }
     });
 }
 
 /// A pass that could not begin. The log is the only one who hears of it in the background.
 fn failed(paths: &Paths, flags: &Upload, summary: Summary) -> Summary {
     if !flags.dry_run {
-        records::log(
+        ledger::log(
             paths,
             world::now(),
             &format!("exit {} {}", summary.exit_code(), summary.text()),

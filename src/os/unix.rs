@@ -82,8 +82,7 @@ impl<'a> AppendMode<'a> {
 
 impl Drop for AppendMode<'_> {
     fn drop(&mut self) {
-        // Cannot fail on an open descriptor; were it to, the next in-place write is checked by
-        // its own sync and the cursor would stay.
+        // Neither call can fail on an open descriptor.
         if let Ok(flags) = fcntl_getfl(self.0) {
             let _ = fcntl_setfl(self.0, flags - OFlags::APPEND);
         }

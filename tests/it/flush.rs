@@ -119,15 +119,24 @@ fn ten_thousand_events_arrive_exactly_once_in_a_hundred_requests() {
     assert_eq!(sandbox.inode(), inode);
 }
 
-#[test]
-fn a_backlog_of_fifty_megabytes_does_not_show_in_memory() {
+/// The most memory an uploader took while the server read a request of its.
+fn memory_peak_kb(content: &str, args: &[&str], line: &str, posts: usize) -> u64 {
     let peak_kb: Arc<Mutex<u64>> = Arc::default();
     let seen = peak_kb.clone();
     let sandbox = Sandbox::acting("", move |moment, count, client| {
-        if moment == Moment::Judged && count % 100 == 0 {
+        if moment == Moment::Judged && (count % 100 == 0 || count == posts) {
             *seen.lock().unwrap() = client.memory_peak_kb();
         }
     });
+    sandbox.append(content);
+    sandbox.run(args).stdout(line).posts(posts).left("").code(0);
+    let peak_kb = *peak_kb.lock().unwrap();
+    assert!(peak_kb > 1000);
+    peak_kb
+}
+
+#[test]
+fn a_backlog_of_fifty_megabytes_does_not_show_in_memory() {
     let padding = "x-".repeat(50);
     let line = event("id").replace('}', &format!(",\"plugin\":\"{padding}\"}}\n"));
     let content = line.repeat(150_000);
@@ -136,16 +145,27 @@ fn a_backlog_of_fifty_megabytes_does_not_show_in_memory() {
         "{} bytes",
         content.len()
     );
-    sandbox.append(content);
     // Over the cap the oldest would go; this is about memory.
-    sandbox
-        .run(&["--flush", "--buffer-bytes", "100000000"])
-        .stdout("sent 150,000 events in 1,500 requests")
-        .posts(1500)
-        .left("")
-        .code(0);
-    let peak_kb = *peak_kb.lock().unwrap();
-    assert!(peak_kb > 1000 && peak_kb < 16 * 1024, "{peak_kb} KB");
+    let args = ["--flush", "--buffer-bytes", "100000000"];
+    let peak_kb = memory_peak_kb(
+        &content,
+        &args,
+        "sent 150,000 events in 1,500 requests",
+        1500,
+    );
+    assert!(peak_kb < 16 * 1024, "{peak_kb} KB");
+}
+
+#[test]
+fn long_lines_that_are_only_dropped_do_not_show_in_memory_either() {
+    let malformed = "x".repeat(30_000) + "\n";
+    let old =
+        event_aged("old", TimeDelta::days(31)).replace('}', &format!(",\"blob\":\"{malformed}"));
+    let old = old.trim_end().to_owned() + "\"}\n";
+    let content = malformed.repeat(700) + &old.repeat(700) + &event("a") + "\n";
+    let line = "sent 1 event, dropped 700 malformed and 700 too old";
+    let peak_kb = memory_peak_kb(&content, &["--flush"], line, 1);
+    assert!(peak_kb < 16 * 1024, "{peak_kb} KB");
 }
 
 #[test]

@@ -9,7 +9,7 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fs;
 use std::time::Duration;
-use telemetry_upload::connection::Connection;
+use telemetry_upload::connection::{Connection, Endpoint};
 use telemetry_upload::consent::Consent;
 use telemetry_upload::paths::Paths;
 use telemetry_upload::privacy::Policy;
@@ -96,7 +96,7 @@ impl World for Planned {
 
     fn sleep(&self, _pause: Duration) {}
 
-    fn post(&self, _url: &str, body: &[u8]) -> Result<Reply, NoReply> {
+    fn post(&self, _endpoint: &Endpoint, body: &[u8]) -> Result<Reply, NoReply> {
         let envelopes: Vec<Value> = serde_json::from_slice(body).unwrap();
         let ids: Vec<String> = envelopes.iter().map(crate::kit::event_id).collect();
         let reply = |status, body: String| {

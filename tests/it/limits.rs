@@ -61,10 +61,7 @@ fn a_line_of_32_kib_is_sent_and_one_byte_more_is_rejected() {
         let line = event("a").replace('}', ",\"blob\":\"");
         line.clone() + &"x".repeat(length - line.len() - 2) + "\"}\n"
     };
-    check(
-        padded(32 * 1024),
-        "sent 1 event; left out as possibly personal: blob (1)",
-    );
+    check(padded(32 * 1024), "sent 1 event; left out: blob (1)");
     let sandbox = check(padded(32 * 1024 + 1), "sent 0 events, dropped 1 too long");
     assert_eq!(reasons(&sandbox).len(), 1);
 }
@@ -251,6 +248,35 @@ fn offline_the_cap_counts_what_is_not_delivered_and_not_the_file() {
 }
 
 #[test]
+fn delivered_bytes_that_still_stand_in_the_file_do_not_count_for_the_cap() {
+    // 48 KB are delivered and cannot go yet; 99 KB are waiting: under the cap of 100 KB.
+    let sandbox = Sandbox::scripted("{}\n{\"status\": 503}");
+    let lines = |range: std::ops::Range<usize>| {
+        range
+            .map(|n| event(&format!("x-{n:04}")) + "\n")
+            .collect::<String>()
+    };
+    let args = [
+        "--flush",
+        "--buffer-bytes",
+        "100000",
+        "--request-events",
+        "200",
+        "--attempts",
+        "1",
+    ];
+    sandbox.append(lines(0..420));
+    assert_eq!(sandbox.run(&args).posts(2).outputs().0, 75);
+    sandbox.append(lines(420..615));
+    assert!(std::fs::metadata(sandbox.path(BUFFER)).unwrap().len() > 140_000);
+    sandbox
+        .run(&args)
+        .stdout("sent 415 events in 3 requests")
+        .left("")
+        .code(0);
+}
+
+#[test]
 fn a_clock_that_was_stepped_judges_no_age() {
     let now = telemetry_upload::world::now();
     let (boot_id, uptime) = telemetry_upload::os::boot().unwrap();
@@ -283,9 +309,74 @@ fn identical_lines_are_all_sent() {
 fn limits_out_of_range_are_refused_with_the_range() {
     let sandbox = Sandbox::new().line(&event("a"));
     let before = sandbox.read(BUFFER);
-    sandbox
-        .run(&["--flush", "--attempts", "0"])
-        .stderr("the limit attempts must be between 1 and 20, not 0")
+    for (flag, value, range) in [
+        ("request-events", 0, "1 and 64000"),
+        ("request-events", 64_001, "1 and 64000"),
+        ("request-bytes", 999, "1000 and 50000000"),
+        ("line-bytes", 65_537, "1024 and 65536"),
+        ("age-days", 0, "1 and 3650"),
+        ("buffer-bytes", 99_999, "100000 and 10000000000"),
+        ("attempts", 21, "1 and 20"),
+        ("pause-ms", 30_001, "0 and 30000"),
+        ("deadline-s", 0, "1 and 3600"),
+        ("request-timeout-ms", 99, "100 and 300000"),
+        ("connect-timeout-ms", 99, "100 and 300000"),
+    ] {
+        sandbox
+            .run(&["--flush", &format!("--{flag}={value}")])
+            .stderr(&format!(
+                "the limit {flag} must be between {range}, not {value}"
+            ))
+            .left(&before)
+            .code(78);
+    }
+    let (code, ..) = sandbox
+        .run(&["--flush", "--age-days=-5"])
         .left(&before)
-        .code(78);
+        .outputs();
+    assert_eq!(code, 2);
+    sandbox.write("config.json", r#"{"limits": {"ageDays": -5}}"#);
+    let (code, ..) = sandbox.run(&["--flush"]).left(&before).outputs();
+    assert_eq!(code, 78);
+}
+
+#[test]
+fn the_local_files_are_bounded_whatever_is_rejected() {
+    let sandbox = Sandbox::new();
+    // Escaped, each of these takes six times its size.
+    sandbox.append(("\u{1}".repeat(4000) + "\n").repeat(1000));
+    sandbox
+        .flush()
+        .stdout("sent 0 events, dropped 1,000 malformed")
+        .left("")
+        .code(0);
+    for name in ["upload/rejected.jsonl", "upload/rejected.jsonl.1"] {
+        let length = std::fs::metadata(sandbox.path(name)).unwrap().len();
+        assert!(
+            length > 100_000 && length <= 512 * 1024,
+            "{name}: {length} bytes"
+        );
+    }
+}
+
+#[test]
+fn an_empty_variable_is_an_unset_one() {
+    let sandbox = Sandbox::new()
+        .line(&event("a"))
+        .env("TELEMETRY_UPLOAD_APP", "")
+        .env("TELEMETRY_UPLOAD_DATA_DIR", "");
+    sandbox.flush().stdout("sent 1 event").left("").code(0);
+}
+
+#[test]
+fn a_key_that_is_no_guid_is_sent_with_a_warning() {
+    let sandbox = Sandbox::new().line(&event("a"));
+    let text = sandbox
+        .server
+        .connection_string
+        .replace("00000000-0000-4000-8000-000000000000", "mykey");
+    let sandbox = sandbox.env("APPLICATIONINSIGHTS_CONNECTION_STRING", &text);
+    let (code, _, stderr) = sandbox.flush().posts(1).outputs();
+    assert!(stderr.contains("not a GUID"), "{stderr}");
+    assert_eq!(code, 78);
 }

@@ -109,7 +109,7 @@ fn what_was_left_out_is_counted_by_name_and_shown() {
         .line(&line.to_string());
     sandbox
         .flush()
-        .stdout("sent 2 events; left out as possibly personal: cwd (2), prompt (2)")
+        .stdout("sent 2 events; left out: cwd (2), prompt (2)")
         .left("")
         .code(0);
     let properties = &sandbox.envelopes()[0]["data"]["baseData"]["properties"];

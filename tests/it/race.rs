@@ -276,8 +276,24 @@ fn a_buffer_emptied_by_hand_during_the_pass_stays_empty() {
     });
     buffer.set(sandbox.path(BUFFER));
     let sandbox = sandbox.line(&event("a")).line(&event("b"));
-    sandbox.run(&[]).left("").outputs();
+    sandbox.run(&[]).posts(1).left("").code(75);
+    assert_eq!(
+        sandbox.delivered(),
+        ["b"],
+        "what was emptied away is not brought back"
+    );
     sandbox.flush().stdout("nothing to send").left("").code(0);
+}
+
+#[test]
+fn a_kept_line_does_not_glue_to_a_torn_tail() {
+    let kept = r#"{"items": [{"index": 0, "statusCode": 402, "message": "x"}]}"#;
+    let sandbox = Sandbox::scripted(kept).line(&event("a")).line(&event("b"));
+    // The producer of the torn line never comes back; its fragment costs only itself.
+    sandbox.append(&event("c")[..100]);
+    sandbox.run(&[]).posts(2).left("").code(0);
+    assert_eq!(sandbox.delivered(), ["b", "a"]);
+    assert_eq!(sandbox.state("totals")["dropped"]["malformed"], 1);
 }
 
 #[test]

@@ -54,7 +54,11 @@ fn no_function_has_more_than_70_lines() {
         let mut begun: Option<(usize, usize, &str)> = None;
         for (number, line) in text.lines().enumerate() {
             let indent = line.len() - line.trim_start().len();
-            if begun.is_none() && line.contains("fn ") && line.ends_with('{') {
+            let head = line.trim_start();
+            let is_fn = ["fn ", "pub fn ", "pub(crate) fn ", "pub(super) fn "]
+                .iter()
+                .any(|start| head.starts_with(start));
+            if begun.is_none() && is_fn && !line.ends_with([';', '}']) {
                 begun = Some((number, indent, line));
             }
             if let Some((first, depth, head)) = begun

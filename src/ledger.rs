@@ -3,7 +3,7 @@
 //! The log and the state hold counts, statuses and file names, never anything of an event. A rejected
 //! line is the producer's own, kept for the person who owns it, and never leaves the machine.
 
-use crate::batch::{Content, Entry};
+use crate::batch::{Content, Judged, SHOWN_BYTES_MAX};
 use crate::clock::Reading;
 use crate::event::DropReason;
 use crate::fate::Fate;
@@ -18,9 +18,6 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use serde_json::json;
 use std::fs::File;
 
-/// Bytes of a rejected line that are kept; enough to see what it was, and 200 fit into the file.
-const REJECTED_LINE_BYTES_MAX: usize = 4096;
-
 /// Writes the lines that were rejected, durably, before the cursor passes them.
 ///
 /// # Errors
@@ -29,60 +26,62 @@ pub fn rejected(
     paths: &Paths,
     buffer: &str,
     now: DateTime<Utc>,
-    entries: &[(&Entry, &Fate)],
+    lines: &[(&Judged, &Fate)],
 ) -> Result<()> {
-    let mut lines = Vec::new();
-    for (entry, fate) in entries {
-        let (reason, detail, status) = match fate {
-            Fate::Refused(refusal) => (
-                DropReason::Refused,
-                refusal.message.as_str(),
-                Some(refusal.status),
-            ),
-            Fate::Dropped(reason @ DropReason::Malformed(detail)) => (*reason, *detail, None),
-            Fate::Dropped(reason @ (DropReason::TooLong | DropReason::Torn)) => {
-                (*reason, reason.words(), None)
-            }
-            // Too old and over the cap are counted only: nothing is wrong with the line itself.
-            Fate::Dropped(_) | Fate::Delivered | Fate::Kept => continue,
-        };
-        let line = &entry.line[..entry.line.len().min(REJECTED_LINE_BYTES_MAX)];
-        let record = json!({
-            "at": stamp(now),
-            "buffer": buffer,
-            "reason": reason.key(),
-            "status": status,
-            "detail": detail,
-            "line": String::from_utf8_lossy(line),
-        });
-        lines.extend_from_slice(record.to_string().as_bytes());
-        lines.push(b'\n');
-    }
+    let rejections: Vec<Vec<u8>> = lines
+        .iter()
+        .filter_map(|(line, fate)| {
+            let (reason, detail, status) = match fate {
+                Fate::Refused(refusal) => {
+                    let detail = refusal.message.as_str();
+                    (DropReason::Refused, detail, Some(refusal.status))
+                }
+                Fate::Dropped(reason @ DropReason::Malformed(detail)) => (*reason, *detail, None),
+                Fate::Dropped(reason @ (DropReason::TooLong | DropReason::Torn)) => {
+                    (*reason, reason.words(), None)
+                }
+                // Too old and over the cap are counted only: nothing is wrong with the line itself.
+                Fate::Dropped(_) | Fate::Delivered | Fate::Kept => return None,
+            };
+            let shown = &line.bytes[..line.bytes.len().min(SHOWN_BYTES_MAX)];
+            let rejection = json!({
+                "at": stamp(now),
+                "buffer": buffer,
+                "reason": reason.key(),
+                "status": status,
+                "detail": detail,
+                "line": String::from_utf8_lossy(shown),
+            });
+            Some(rejection.to_string().into_bytes())
+        })
+        .collect();
+    let path = paths.rejected();
     journal::append(
-        &paths.rejected(),
+        &path,
         journal::REJECTED_BYTES_MAX,
-        &lines,
+        &rejections,
         Durable::Now,
     )
 }
 
 /// Copies what was delivered into sent.jsonl, one envelope a line. Losing the copy loses no event, so
 /// a failure is let go.
-pub fn sent(paths: &Paths, copy: SentCopy, entries: &[(&Entry, &Fate)]) {
+pub fn sent(paths: &Paths, copy: SentCopy, lines: &[(&Judged, &Fate)]) {
     if copy == SentCopy::Off {
         return;
     }
-    let mut lines = Vec::new();
-    for (entry, fate) in entries {
-        if let (Content::Envelope(envelope), Fate::Delivered) = (&entry.content, fate) {
-            lines.extend_from_slice(envelope);
-            lines.push(b'\n');
-        }
-    }
+    let envelopes: Vec<Vec<u8>> = lines
+        .iter()
+        .filter_map(|(line, fate)| match (&line.content, fate) {
+            (Content::Envelope(envelope), Fate::Delivered) => Some(envelope.clone()),
+            _ => None,
+        })
+        .collect();
+    let path = paths.sent();
     let _ = journal::append(
-        &paths.sent(),
+        &path,
         journal::SENT_BYTES_MAX,
-        &lines,
+        &envelopes,
         Durable::Eventually,
     );
 }
@@ -136,17 +135,10 @@ pub fn log(paths: &Paths, now: DateTime<Utc>, text: &str) {
     if os::create_private_dir(&paths.upload()).is_err() {
         return;
     }
-    let line = format!(
-        "{} {}\n",
-        stamp(now),
-        impersonal(paths, text).replace('\n', "; ")
-    );
-    let _ = journal::append(
-        &paths.log(),
-        journal::LOG_BYTES_MAX,
-        line.as_bytes(),
-        Durable::Eventually,
-    );
+    let text = impersonal(paths, text).replace('\n', "; ");
+    let line = format!("{} {text}", stamp(now)).into_bytes();
+    let path = paths.log();
+    let _ = journal::append(&path, journal::LOG_BYTES_MAX, &[line], Durable::Eventually);
 }
 
 /// Home folders carry the person's name; the log needs only the file's.

@@ -1,0 +1,83 @@
+//! Whether others appended to a buffer while a pass was at it.
+
+use crate::cursor::Mark;
+use crate::lines::{HEAD_BYTES, Lines, Next, Shape};
+use crate::os::{self, Open};
+use crate::paths::Paths;
+use std::fs::File;
+use std::io;
+use std::ops::Range;
+
+/// What a closed buffer looked like, to be compared once the uploader's lock is free.
+#[derive(Debug)]
+pub struct Closed {
+    name: String,
+    news: bool,
+    tail: u64,
+}
+
+impl Closed {
+    /// Looks at a buffer behind the place where reading ended. What stands in `own` this pass has
+    /// appended itself.
+    pub(crate) fn look(
+        name: &str,
+        file: &File,
+        own: &[Range<u64>],
+        from: u64,
+    ) -> io::Result<Closed> {
+        let to = file.metadata()?.len();
+        let (news, tail) = Seen { own, from, to }.scan(file)?;
+        Ok(Closed {
+            name: name.to_owned(),
+            news,
+            tail,
+        })
+    }
+
+    /// Whether complete lines stand in the buffer that this pass has not judged. A producer appends
+    /// before it tries the lock and the uploader releases before it looks, so one of the two sees
+    /// the event. A torn tail and lines this pass kept are not news, or it would spin.
+    pub fn has_news(&self, paths: &Paths) -> bool {
+        if self.news {
+            return true;
+        }
+        let Ok(file) = os::open(&paths.buffer(&self.name), Open::Read) else {
+            return false;
+        };
+        let Ok(to) = file.metadata().map(|found| found.len()) else {
+            return false;
+        };
+        // Shorter than it was: emptied by hand, and whatever stands in it now is new.
+        let from = if to < self.tail { 0 } else { self.tail };
+        Seen { own: &[], from, to }
+            .scan(&file)
+            .is_ok_and(|(news, _)| news)
+    }
+}
+
+struct Seen<'a> {
+    own: &'a [Range<u64>],
+    from: u64,
+    to: u64,
+}
+
+impl Seen<'_> {
+    /// Whether a complete line that is not our own begins in the range, and where the tail begins.
+    fn scan(&self, file: &File) -> io::Result<(bool, u64)> {
+        let start = Mark {
+            offset: self.from,
+            ..Mark::default()
+        };
+        let mut lines = Lines::new(&start, self.to, HEAD_BYTES);
+        loop {
+            match lines.next(file)? {
+                Next::Line(line) if line.shape == Shape::Tail => {
+                    return Ok((false, line.at.offset));
+                }
+                Next::Line(line) if self.own.iter().any(|own| own.contains(&line.at.offset)) => {}
+                Next::Line(_) | Next::Changed => return Ok((true, self.to)),
+                Next::End => return Ok((false, lines.mark().offset)),
+            }
+        }
+    }
+}
