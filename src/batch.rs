@@ -49,6 +49,8 @@ pub struct Batch {
     events: usize,
     envelope_bytes: usize,
     held_bytes: usize,
+    /// Whether one of the lines will be written into rejected.jsonl.
+    written_down: bool,
 }
 
 impl Batch {
@@ -60,6 +62,10 @@ impl Batch {
             return false;
         }
         match &line.content {
+            // What has to be written down stands apart from what is posted: should the disk be full,
+            // nothing was posted that the next pass would have to repeat.
+            Content::Drop(reason) if reason.is_written_down() => self.events == 0,
+            Content::Envelope(_) if self.written_down => false,
             Content::Drop(_) => true,
             Content::Envelope(_) if self.events == 0 => true,
             Content::Envelope(envelope) => {
@@ -73,9 +79,12 @@ impl Batch {
 
     /// Adds a line.
     pub fn push(&mut self, line: Judged) {
-        if let Content::Envelope(envelope) = &line.content {
-            self.events += 1;
-            self.envelope_bytes += envelope.len();
+        match &line.content {
+            Content::Envelope(envelope) => {
+                self.events += 1;
+                self.envelope_bytes += envelope.len();
+            }
+            Content::Drop(reason) => self.written_down |= reason.is_written_down(),
         }
         self.held_bytes += line.bytes.len();
         self.lines.push(line);

@@ -1,5 +1,6 @@
 //! Flags and subcommands, and nothing else. The doc comments are `--help`.
 
+use crate::paths;
 use clap::builder::{OsStringValueParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand};
 use serde::Deserialize;
@@ -56,7 +57,7 @@ pub struct Upload {
     #[arg(long)]
     pub json: bool,
     /// The application whose events these are [default: atomic]
-    #[arg(long, value_name = "NAME", env = "TELEMETRY_UPLOAD_APP")]
+    #[arg(long, value_name = "NAME", env = "TELEMETRY_UPLOAD_APP", value_parser = app_name_or_none)]
     pub app: Option<String>,
     /// The folder of the buffers [default: the application's own data folder]
     #[arg(
@@ -96,6 +97,15 @@ impl Upload {
         self.data_dir
             .as_deref()
             .filter(|dir| !dir.as_os_str().is_empty())
+    }
+}
+
+/// An empty variable is an unset one.
+fn app_name_or_none(app: &str) -> anyhow::Result<String> {
+    if app.is_empty() {
+        Ok(String::new())
+    } else {
+        paths::app_name(app)
     }
 }
 

@@ -55,6 +55,14 @@ impl DropReason {
             DropReason::Refused => "refused by the server",
         }
     }
+
+    /// Whether such a line is written into rejected.jsonl: something is wrong with the line itself.
+    pub fn is_written_down(self) -> bool {
+        matches!(
+            self,
+            DropReason::TooLong | DropReason::Torn | DropReason::Malformed(_) | DropReason::Refused
+        )
+    }
 }
 
 /// One event, as its producer wrote it.

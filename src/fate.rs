@@ -3,7 +3,7 @@
 
 use crate::batch::{Batch, Content, Judged};
 use crate::event::DropReason;
-use crate::verdict::Refusal;
+use crate::verdict::{OfEvent, Refusal};
 
 /// The end of one line in this pass.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,6 +45,38 @@ pub fn of_each(batch: &Batch, posted: Vec<(usize, Fate)>) -> Vec<Fate> {
         fates[index] = fate;
     }
     fates
+}
+
+/// Whose fault a refused time is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Blame {
+    /// The event's: it is refused.
+    TheEvent,
+    /// Ours: it is sent again under the right time.
+    OurClock,
+}
+
+/// Writes down each event's fate and returns those to try again.
+pub fn note_each(
+    fates: &mut [(usize, Fate)],
+    pending: &[usize],
+    verdicts: Vec<OfEvent>,
+    blame: Blame,
+) -> Vec<usize> {
+    let mut again = Vec::new();
+    for (index, verdict) in pending.iter().zip(verdicts) {
+        fates[*index].1 = match (verdict, blame) {
+            (OfEvent::Delivered, _) => Fate::Delivered,
+            (OfEvent::Refused(refusal), _)
+            | (OfEvent::RefusedForTime(refusal), Blame::TheEvent) => Fate::Refused(refusal),
+            (OfEvent::Kept, _) => Fate::Kept,
+            (OfEvent::Again, _) | (OfEvent::RefusedForTime(_), Blame::OurClock) => {
+                again.push(*index);
+                Fate::Kept
+            }
+        };
+    }
+    again
 }
 
 /// Whether this pass reads on behind the batch.

@@ -31,17 +31,13 @@ pub fn rejected(
     let rejections: Vec<Vec<u8>> = lines
         .iter()
         .filter_map(|(line, fate)| {
-            let (reason, detail, status) = match fate {
-                Fate::Refused(refusal) => {
-                    let detail = refusal.message.as_str();
-                    (DropReason::Refused, detail, Some(refusal.status))
-                }
-                Fate::Dropped(reason @ DropReason::Malformed(detail)) => (*reason, *detail, None),
-                Fate::Dropped(reason @ (DropReason::TooLong | DropReason::Torn)) => {
-                    (*reason, reason.words(), None)
-                }
-                // Too old and over the cap are counted only: nothing is wrong with the line itself.
-                Fate::Dropped(_) | Fate::Delivered | Fate::Kept => return None,
+            let reason = fate
+                .drop_reason()
+                .filter(|reason| reason.is_written_down())?;
+            let (detail, status) = match (fate, reason) {
+                (Fate::Refused(refusal), _) => (refusal.message.as_str(), Some(refusal.status)),
+                (_, DropReason::Malformed(detail)) => (detail, None),
+                (_, reason) => (reason.words(), None),
             };
             let shown = &line.bytes[..line.bytes.len().min(SHOWN_BYTES_MAX)];
             let rejection = json!({

@@ -65,11 +65,15 @@ pub fn read_small(path: &Path, bytes_max: u64) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Makes a folder that only this user may enter (0700), with its parents, and refuses one that
-/// belongs to someone else. An existing folder keeps its mode: it may be shared with the host's.
+/// Makes a folder that only this user may enter (0700), with its parents, and refuses a link and a
+/// folder of someone else's. An existing folder keeps its mode: it may be shared with the host's.
 pub fn create_private_dir(path: &Path) -> io::Result<()> {
-    if fs::symlink_metadata(path).is_err() {
-        system::create_dir(path)?;
+    match fs::symlink_metadata(path) {
+        Ok(found) if found.is_symlink() => {
+            return Err(refused("it is a symbolic link, which is not followed here"));
+        }
+        Ok(_) => {}
+        Err(_) => system::create_dir(path)?,
     }
     check_dir(path)
 }

@@ -25,7 +25,7 @@ impl Paths {
         data_dir: Option<&Path>,
         env: &BTreeMap<String, String>,
     ) -> Result<Paths> {
-        check_app(app)?;
+        app_name(app)?;
         let data = match data_dir {
             Some(dir) => std::path::absolute(dir)
                 .with_context(|| format!("cannot use {} as the data folder", dir.display()))?,
@@ -104,18 +104,21 @@ pub fn is_buffer(name: &str) -> bool {
     else {
         return false;
     };
-    producer.is_empty() || (producer.starts_with('-') && producer.len() > 1)
+    producer.is_empty() || producer.starts_with('-')
 }
 
-/// Names become parts of paths and of variable names, so they are plain.
-fn check_app(app: &str) -> Result<()> {
+/// Checks an application's name: it becomes part of paths and of variable names, so it is plain.
+///
+/// # Errors
+/// What a name may consist of.
+pub fn app_name(app: &str) -> Result<String> {
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
     if app.is_empty() || app.len() > 64 || app.starts_with('.') || !app.chars().all(plain) {
         bail!(
-            "the application name must be 1 to 64 letters, digits, '.', '_' or '-', and not begin with '.' (for example: --app atomic)"
+            "the name of an application is 1 to 64 letters, digits, '.', '_' or '-', and does not begin with '.'"
         );
     }
-    Ok(())
+    Ok(app.to_owned())
 }
 
 /// `directories` alone would disagree with Atomic on macOS and Windows, whose folders these are.
@@ -154,7 +157,6 @@ mod tests {
             assert!(is_buffer(name), "{name}");
         }
         for name in [
-            "telemetry-events-.jsonl",
             "telemetry-events.jsonl.bak",
             "telemetry-eventsx.jsonl",
             "x.jsonl",
@@ -167,9 +169,9 @@ mod tests {
     #[test]
     fn an_application_name_cannot_leave_its_folder() {
         for app in ["", "..", ".hidden", "a/b", "a\\b", "a b", &"x".repeat(65)] {
-            assert!(check_app(app).is_err(), "{app:?}");
+            assert!(app_name(app).is_err(), "{app:?}");
         }
-        assert!(check_app("atomic-2.x_y").is_ok());
+        assert!(app_name("atomic-2.x_y").is_ok());
     }
 
     #[test]

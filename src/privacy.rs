@@ -72,31 +72,31 @@ const PERSONAL_WORDS: [(&str, &str); 8] = [
     ),
     (
         "what identifies a machine",
-        "computer device host hostname imei ip ipaddress ipv mac machine serial",
+        "computer device domain fqdn host hostname imei ip ipaddr ipaddress ipv mac machine serial",
     ),
     (
         "what opens doors",
-        "apikey auth authentication authorization bearer cookie credential jwt key oauth pass passphrase passwd password pin secret token",
+        "apikey auth authentication authorization bearer cookie credential jwt key oauth otp pass passphrase passwd password pin secret token",
     ),
     (
         "what people and models wrote",
-        "answer body comment content description input message msg note output payload prompt query question reply request response search snippet text title transcript",
+        "answer body comment completion content description input message msg note output payload prompt query question reply request response said search snippet subject text title transcript typed",
     ),
     (
         "what programs wrote",
-        "diff header patch stack stacktrace stderr stdout trace traceback",
+        "diff exception header patch stack stacktrace stderr stdout trace traceback",
     ),
     (
         "where in the world",
-        "address birth birthday city gender lat latitude locale location lon longitude postal postcode street timezone tz zip",
+        "address birth birthday city gender geo lat latitude locale location lon longitude postal postcode street timezone tz zip",
     ),
     (
         "where on the disk or the net",
-        "branch cwd dir directory file filename filepath folder home link path project pwd remote repo repository uri url workspace",
+        "basename branch cwd dir directory dirname file filename filepath folder home link path project pwd remote repo repository uri url workspace",
     ),
     (
         "who",
-        "account author company contact customer email employer firstname fullname lastname login mail mobile nickname organisation organization owner people person phone realname ssn surname user userid username",
+        "account author company contact customer email employer firstname fullname handle lastname login mail member mobile nickname org organisation organization owner people person phone realname salary ssn surname user userid username",
     ),
 ];
 
@@ -564,6 +564,12 @@ mod tests {
             "/Users/alice",
             "%USERPROFILE%\\x",
             "$HOME/Users/x/",
+            "$HOME/x",
+            "%USERPROFILE%",
+            "%2Fhome%2Falice",
+            "-Users-alice-Projects-acme",
+            "／home／alice",
+            "∕home∕alice∕x",
         ] {
             check_text(path, true);
         }
@@ -609,6 +615,10 @@ mod tests {
             "2001:0db8:0000:0000:0000:0000:0000:0001",
             "aa:bb:cc:dd:ee:0f",
             "AA-BB-CC-DD-EE-0F",
+            "alice＠example.com",
+            "alice\u{200b}@example.com",
+            "+1 415 555 2671",
+            "+49(30)1234-5678",
         ] {
             check_text(address, true);
         }
@@ -625,6 +635,9 @@ mod tests {
             "a::b",
             "12:34:56",
             "2026-11-20",
+            "1.0.0+20261120",
+            "+1",
+            "a+b",
         ] {
             check_text(plain, false);
         }

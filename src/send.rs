@@ -4,7 +4,7 @@
 use crate::batch::{Batch, Content};
 use crate::clock;
 use crate::consent::Consent;
-use crate::fate::Fate;
+use crate::fate::{Blame, Fate, note_each};
 use crate::retry::{self, Next};
 use crate::route::Route;
 use crate::settings::Limits;
@@ -34,6 +34,8 @@ pub struct Sender<'a, W: World> {
     pub skew: Option<TimeDelta>,
     /// Requests that were posted.
     pub requests: u64,
+    /// Whether the server has judged events in this pass, one by one.
+    judged: bool,
 }
 
 /// Builds a line's envelope again, under another time of sending.
@@ -54,6 +56,7 @@ impl<'a, W: World> Sender<'a, W> {
             route,
             skew: None,
             requests: 0,
+            judged: false,
         }
     }
 
@@ -91,16 +94,17 @@ impl<'a, W: World> Sender<'a, W> {
         Sent { fates, stop }
     }
 
-    /// An event that gets a bare 400 all by itself is poison, unless every one of several does: then
-    /// it is the endpoint that refuses us, and a wrong key must never empty a buffer.
+    /// An event that gets a bare 400 all by itself is poison, if the server has judged others. If it
+    /// has not, or refuses every one of several, it is about us: a wrong key, or a proxy in between,
+    /// must never empty a buffer.
     fn judge_alone(&self, fates: &mut [(usize, Fate)], alone: &[(usize, u16)]) -> Option<Stop> {
         let (_, status) = *alone.first()?;
-        if alone.len() > 1 && alone.len() == fates.len() {
-            let trouble = Trouble::Misconfigured(format!("status {status} for every event"));
-            let until = retry::not_before(&trouble, None, self.now());
-            return Some(Stop::Trouble(trouble, until));
+        let all = alone.len() == fates.len();
+        if all && (alone.len() > 1 || !self.judged) {
+            let trouble = Trouble::Misconfigured(format!("status {status} without a word why"));
+            return Some(self.stop(trouble, None));
         }
-        if fates.len() > 1 && fates.iter().all(|(_, fate)| *fate == Fate::Kept) {
+        if !all && fates.iter().all(|(_, fate)| *fate == Fate::Kept) {
             // Stopped half-way with nothing judged yet: no evidence against these events.
             return None;
         }
@@ -134,6 +138,8 @@ impl<'a, W: World> Sender<'a, W> {
             let lines: Vec<usize> = pending.iter().map(|index| fates[*index].0).collect();
             let (verdict, asked) = self.post(&batch.body(&lines), lines.len());
             let trouble = match verdict {
+                // The key cannot be wrong if the server took the others.
+                Verdict::Leave(Trouble::Misconfigured(_)) if pending.len() < size => break,
                 Verdict::Leave(trouble) => return Part::Stopped(self.stop(trouble, asked)),
                 Verdict::Split(status) => return Part::Refused(status, pending),
                 Verdict::Again(trouble) => Some(trouble),
@@ -245,9 +251,11 @@ impl<'a, W: World> Sender<'a, W> {
             let location = match verdict::judge(&reply, sent) {
                 Err(Elsewhere(location)) => location,
                 Ok(verdict) => {
-                    // Only Breeze's own clock is believed, not a captive portal's.
-                    if let (Verdict::Each(_), Some(date)) = (&verdict, &reply.date) {
-                        self.skew = clock::skew(date, now);
+                    if let Verdict::Each(_) = verdict {
+                        self.judged = true;
+                        // Only Breeze's own clock is believed, not a captive portal's.
+                        let date = reply.date.as_deref();
+                        self.skew = date.map_or(self.skew, |date| clock::skew(date, now));
                     }
                     return (verdict, asked);
                 }
@@ -267,34 +275,4 @@ enum Part {
     Refused(u16, Vec<usize>),
     /// The pass over this buffer must end.
     Stopped(Stop),
-}
-
-/// Whose fault a refused time is.
-#[derive(Clone, Copy)]
-enum Blame {
-    TheEvent,
-    OurClock,
-}
-
-/// Writes down each event's fate and returns those to try again.
-fn note_each(
-    fates: &mut [(usize, Fate)],
-    pending: &[usize],
-    verdicts: Vec<OfEvent>,
-    blame: Blame,
-) -> Vec<usize> {
-    let mut again = Vec::new();
-    for (index, verdict) in pending.iter().zip(verdicts) {
-        fates[*index].1 = match (verdict, blame) {
-            (OfEvent::Delivered, _) => Fate::Delivered,
-            (OfEvent::Refused(refusal), _)
-            | (OfEvent::RefusedForTime(refusal), Blame::TheEvent) => Fate::Refused(refusal),
-            (OfEvent::Kept, _) => Fate::Kept,
-            (OfEvent::Again, _) | (OfEvent::RefusedForTime(_), Blame::OurClock) => {
-                again.push(*index);
-                Fate::Kept
-            }
-        };
-    }
-    again
 }

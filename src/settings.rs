@@ -7,8 +7,7 @@ use crate::os;
 use crate::paths::Paths;
 use crate::privacy::Policy;
 use anyhow::{Context, Result, bail};
-use serde::Deserialize;
-use serde_json::{Map, Value};
+use serde::{Deserialize, Deserializer};
 use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -95,11 +94,20 @@ pub enum SentCopy {
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, rename_all = "camelCase", deny_unknown_fields)]
 struct Config {
+    #[serde(deserialize_with = "given")]
     connection_string: Option<String>,
+    #[serde(deserialize_with = "given")]
     allow: Option<Vec<String>>,
+    #[serde(deserialize_with = "given")]
     sent_log: Option<bool>,
+    #[serde(deserialize_with = "given")]
     ca_file: Option<PathBuf>,
     limits: Limit,
+}
+
+/// A key that is there has a value: `"allow": null` must not mean "everything".
+fn given<'de, T: Deserialize<'de>, D: Deserializer<'de>>(value: D) -> Result<Option<T>, D::Error> {
+    T::deserialize(value).map(Some)
 }
 
 impl Settings {
@@ -143,9 +151,14 @@ impl Settings {
 fn read_config(paths: &Paths) -> Result<Config> {
     let path = paths.config();
     match os::read_small(&path, CONFIG_BYTES_MAX) {
-        // Through a map, because serde would take an array for a struct.
-        Ok(bytes) => serde_json::from_slice::<Map<String, Value>>(&bytes)
-            .and_then(|config| serde_json::from_value(Value::Object(config)))
+        // serde would take an array for a struct.
+        Ok(bytes) if !bytes.trim_ascii_start().starts_with(b"{") => {
+            bail!(
+                "cannot understand {}: it is not a JSON object",
+                path.display()
+            )
+        }
+        Ok(bytes) => serde_json::from_slice(&bytes)
             .with_context(|| format!("cannot understand {}", path.display())),
         Err(err) if err.kind() == io::ErrorKind::NotFound => Ok(Config::default()),
         Err(err) => Err(err).with_context(|| format!("cannot read {}", path.display())),
@@ -246,6 +259,13 @@ fn check(limits: &Limits) -> Result<()> {
         if value < least || value > most {
             bail!("the limit {name} must be between {least} and {most}, not {value}");
         }
+    }
+    // Else no request could ever be begun.
+    if limits.deadline <= limits.request_timeout {
+        bail!(
+            "the limit deadline-s must be longer than request-timeout-ms, which is {}",
+            limits.request_timeout.as_millis()
+        );
     }
     Ok(())
 }

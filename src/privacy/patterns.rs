@@ -31,7 +31,24 @@ const SECRET_INITIALS: [char; 10] = ['A', 'e', 'g', 'h', 'n', 'p', 'r', 's', 'x'
 const SECRET_MARKS: &str = "bearer |-----begin|instrumentationkey=|accountkey=|accesskey=|apikey=|api_key=|api-key=|passwd=|password=|password:|token=|secret=";
 
 /// Folders below which the next name is a person's, wherever in a text they stand; in lower case.
-const HOMES: &str = "/home/|/users/|\\users\\|%userprofile%";
+/// `-Users-alice-x` is how Claude Code names the folder of a project.
+const HOMES: &str =
+    "/home/|/users/|\\users\\|%userprofile%|$home|${home}|%2fhome%2f|%2fusers%2f|-users-";
+
+/// Characters that look like those of paths and addresses, and serve to get around rules.
+const LOOKALIKES: [(char, char); 8] = [
+    ('＠', '@'),
+    ('﹫', '@'),
+    ('／', '/'),
+    ('∕', '/'),
+    ('⁄', '/'),
+    ('＼', '\\'),
+    ('：', ':'),
+    ('．', '.'),
+];
+
+/// A phone number in its international form has at least this many digits, and at most 15 (ITU E.164).
+const PHONE_DIGITS_MIN: usize = 9;
 
 /// Behind these a path does not begin: they stand inside `a/b`, `1.0/2`, `x-/y`.
 const PATH_JOINERS: &str = "./\\_-~";
@@ -60,16 +77,46 @@ pub(super) fn is_wordy(text: &str) -> bool {
 /// A thing that is personal in however short a text. Each pattern is looked for only if the text has a
 /// character it cannot be without: nearly all texts are short names, and this is run on every one.
 pub(super) fn holds_pattern(text: &str) -> bool {
+    if !text.is_ascii() {
+        let plain = without_lookalikes(text);
+        if plain != text {
+            return holds_pattern(&plain);
+        }
+    }
     let has = |chars: &str| text.bytes().any(|byte| chars.as_bytes().contains(&byte));
-    ((has("/\\:= ") || text.contains("-----")) && holds_mark(text))
+    ((has("/\\:= $%-")) && holds_mark(text))
         || (has("/\\") && starts(text, PATH_JOINERS).any(is_path))
         || (has("\\") && is_windows_name(text))
         || (has("@%") && text.replace("%40", "@").split(is_delimiter).any(is_email))
         || (has(":") && text.split("://").skip(1).any(is_telling_url))
         || (has(".") && text.split(is_no_ipv4).any(is_ipv4))
         || (has(":-") && text.split(is_no_ipv6_or_mac).any(is_ipv6_or_mac))
+        || (has("+") && starts(text, "").any(is_phone))
         || (has("-_.AI") && starts(text, "").any(is_secret))
         || (text.len() >= OPAQUE_CHARS_MIN && text.split(is_delimiter).any(is_opaque))
+}
+
+fn without_lookalikes(text: &str) -> String {
+    // A zero-width space between two halves hides a word from a search, and from nobody's eyes.
+    let visible = text
+        .chars()
+        .filter(|char| !matches!(char, '\u{200b}'..='\u{200d}' | '\u{feff}'));
+    let plain = |char| {
+        LOOKALIKES
+            .iter()
+            .find(|(like, _)| *like == char)
+            .map_or(char, |(_, plain)| *plain)
+    };
+    visible.map(plain).collect()
+}
+
+/// `+1 415 555 2671`, `+49(30)1234-5678`.
+fn is_phone(rest: &str) -> bool {
+    let number = rest.strip_prefix('+').unwrap_or_default();
+    let number = number
+        .chars()
+        .take_while(|char| char.is_ascii_digit() || " ().-/".contains(*char));
+    (PHONE_DIGITS_MIN..=15).contains(&number.filter(char::is_ascii_digit).count())
 }
 
 /// The words and beginnings that need no look at what follows.

@@ -68,7 +68,12 @@ fn the_connection_string_may_stand_in_the_config_file() {
 fn a_bad_config_file_sends_nothing() {
     for (content, what) in [
         ("{", "EOF while parsing"),
-        ("[]", "invalid type"),
+        ("[]", "it is not a JSON object"),
+        (r#"{"allow": null}"#, "invalid type: null"),
+        (
+            r#"{"allow": ["command"], "allow": []}"#,
+            "duplicate field `allow`",
+        ),
         (r#"{"alow": ["command"]}"#, "unknown field `alow`"),
         (r#"{"limits": {"attempts": "three"}}"#, "invalid type"),
         (
@@ -145,6 +150,13 @@ fn a_buffer_that_is_a_link_is_refused() {
 
 #[test]
 fn a_file_of_ours_that_is_a_link_is_not_followed() {
+    let linked = one();
+    let elsewhere = linked.home.path().join("elsewhere");
+    fs::create_dir(&elsewhere).unwrap();
+    symlink(&elsewhere, linked.path("upload")).unwrap();
+    let (code, _, stderr) = linked.flush().posts(0).outputs();
+    assert_eq!(code, 1);
+    assert!(stderr.contains("upload: it is a symbolic link"), "{stderr}");
     for name in [
         "uploader.lock",
         "telemetry-events.jsonl.cursor",
@@ -312,6 +324,6 @@ fn wrong_usage_is_claps_own_exit_code() {
         assert!(!stderr.is_empty());
     }
     let (code, _, stderr) = sandbox.run(&["--app", "../../etc"]).outputs();
-    assert_eq!(code, 1);
-    assert!(stderr.contains("the application name must be"), "{stderr}");
+    assert_eq!(code, 2);
+    assert!(stderr.contains("the name of an application is"), "{stderr}");
 }

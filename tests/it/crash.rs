@@ -169,6 +169,8 @@ fn the_watchdog_ends_a_pass_that_hangs() {
             "--flush",
             "--deadline-s",
             "1",
+            "--request-timeout-ms",
+            "900",
             "--ca-file",
             fifo.to_str().unwrap(),
         ])
