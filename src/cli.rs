@@ -30,10 +30,10 @@ Examples:
 
 Exit codes:
   0   done: delivered, nothing to do, telemetry off, or another uploader is at work
-  1   could not go on; the buffer is as it was
+  1   a buffer, or all of them, could not be read or written
   2   wrong usage
   75  later: events remain, the next pass will try
-  78  configuration: no or bad connection string, or the endpoint refuses us";
+  78  configuration: connection string, config.json, limits, or the endpoint refuses us";
 
 /// Everything that is not the pass.
 #[derive(Debug, Subcommand)]
