@@ -3,6 +3,7 @@
 use crate::kit::{BUFFER, Sandbox, event};
 use std::collections::BTreeMap;
 use std::ops::Range;
+use telemetry_upload::cursor::{Cursor, Mark};
 use telemetry_upload::emulator::Moment;
 
 const EVENTS: usize = 25;
@@ -181,4 +182,163 @@ fn the_watchdog_ends_a_pass_that_hangs() {
         .code(75);
     let log = sandbox.read("upload/upload.log");
     assert!(log.ends_with("the next pass goes on\n"), "{log}");
+}
+
+/// A buffer of 25 lines of which 20 are delivered, as a crash during the settling leaves it.
+struct Settling {
+    sandbox: Sandbox,
+    lines: Vec<String>,
+    dead: usize,
+}
+
+impl Settling {
+    fn new() -> Settling {
+        let lines: Vec<String> = (0..25)
+            .map(|n| event(&format!("id-{n:02}")) + "\n")
+            .collect();
+        let sandbox = Sandbox::new();
+        sandbox.append(lines.concat());
+        std::fs::create_dir(sandbox.path("upload")).unwrap();
+        let delivered = lines[..20].concat();
+        let mark = Mark::default().after(delivered.as_bytes());
+        let mut cursor = Cursor::open(&sandbox.path(&format!("upload/{BUFFER}.cursor"))).unwrap();
+        cursor.commit(sandbox.inode(), &mark).unwrap();
+        let dead = delivered.len();
+        Settling {
+            sandbox,
+            lines,
+            dead,
+        }
+    }
+
+    fn overwrite(&self, bytes: &[u8]) {
+        let file = std::fs::File::options()
+            .write(true)
+            .open(self.sandbox.path(BUFFER))
+            .unwrap();
+        std::os::unix::fs::FileExt::write_all_at(&file, bytes, 0).unwrap();
+    }
+
+    fn truncate(&self, length: usize) {
+        let file = std::fs::File::options()
+            .write(true)
+            .open(self.sandbox.path(BUFFER))
+            .unwrap();
+        file.set_len(length as u64).unwrap();
+    }
+
+    fn tail(&self) -> String {
+        self.lines[20..].concat()
+    }
+
+    /// The next pass sends exactly what was left, once.
+    fn check(&self) {
+        self.sandbox
+            .flush()
+            .stdout("sent 5 events")
+            .left("")
+            .code(0);
+        assert_eq!(
+            self.sandbox.delivered(),
+            ["id-20", "id-21", "id-22", "id-23", "id-24"]
+        );
+    }
+}
+
+#[test]
+fn a_crash_before_the_settling() {
+    Settling::new().check();
+}
+
+#[test]
+fn a_crash_after_the_blanking() {
+    let crashed = Settling::new();
+    crashed.overwrite(&b"\n".repeat(crashed.tail().len()));
+    crashed.check();
+}
+
+#[test]
+fn a_crash_in_the_middle_of_the_copying() {
+    let crashed = Settling::new();
+    let tail = crashed.tail();
+    crashed.overwrite(&b"\n".repeat(tail.len()));
+    crashed.overwrite(&tail.as_bytes()[..tail.len() / 2 + 7]);
+    crashed.check();
+}
+
+#[test]
+fn a_crash_after_the_copying_and_before_the_truncation() {
+    let crashed = Settling::new();
+    crashed.overwrite(crashed.tail().as_bytes());
+    crashed.check();
+}
+
+#[test]
+fn a_crash_after_the_truncation_and_before_the_commit_of_0() {
+    let crashed = Settling::new();
+    crashed.overwrite(crashed.tail().as_bytes());
+    crashed.truncate(crashed.tail().len());
+    crashed.check();
+}
+
+#[test]
+fn a_crash_after_the_truncation_and_then_more_lines_than_the_old_offset() {
+    let crashed = Settling::new();
+    crashed.overwrite(crashed.tail().as_bytes());
+    crashed.truncate(crashed.tail().len());
+    let more: Vec<String> = (25..60)
+        .map(|n| event(&format!("id-{n:02}")) + "\n")
+        .collect();
+    crashed.sandbox.append(more.concat());
+    assert!(crashed.tail().len() + more.concat().len() > crashed.dead);
+    crashed
+        .sandbox
+        .flush()
+        .stdout("sent 40 events")
+        .left("")
+        .code(0);
+    let expected: Vec<String> = (20..60).map(|n| format!("id-{n:02}")).collect();
+    assert_eq!(crashed.sandbox.delivered(), expected);
+}
+
+#[test]
+fn a_crash_during_the_copying_and_the_cursor_deleted_too_costs_fragments_and_no_event() {
+    let crashed = Settling::new();
+    let tail = crashed.tail();
+    crashed.overwrite(&b"\n".repeat(tail.len()));
+    crashed.overwrite(&tail.as_bytes()[..tail.len() / 2 + 7]);
+    std::fs::remove_file(crashed.sandbox.path(&format!("upload/{BUFFER}.cursor"))).unwrap();
+    let (code, stdout, _) = crashed.sandbox.flush().left("").outputs();
+    assert_eq!(code, 0, "{stdout}");
+    let delivered = crashed.sandbox.delivered();
+    for n in 20..25 {
+        assert!(delivered.contains(&format!("id-{n:02}")), "{delivered:?}");
+    }
+}
+
+#[test]
+fn a_commit_half_written_repeats_at_most_the_batch() {
+    let crashed = Settling::new();
+    let path = crashed.sandbox.path(&format!("upload/{BUFFER}.cursor"));
+    let mark = Mark::default().after(crashed.lines[..22].concat().as_bytes());
+    let mut cursor = Cursor::open(&path).unwrap();
+    cursor.commit(crashed.sandbox.inode(), &mark).unwrap();
+    let mut slots = std::fs::read(&path).unwrap();
+    let newest = slots.windows(5).position(|five| five == b"seq=2").unwrap();
+    slots[newest + 20..newest + 60].fill(0);
+    std::fs::write(&path, slots).unwrap();
+    crashed.check();
+}
+
+#[test]
+fn a_crash_between_appending_again_and_the_commit_repeats_the_copies() {
+    let sandbox = Sandbox::new().line(&event("a")).line(&event("b"));
+    // The kept line stands at the end again, and a second copy was cut short.
+    sandbox.append(format!("\n{}\n{}", event("a"), &event("b")[..90]));
+    sandbox
+        .flush()
+        .stdout("sent 3 events, dropped 1 torn")
+        .left("")
+        .code(0);
+    assert_eq!(sandbox.delivered(), ["a", "b", "a"]);
 }
