@@ -2,6 +2,7 @@
 //! With `cursor.rs`, `settle.rs` and `lines.rs` the only code that touches a buffer.
 
 use crate::cursor::{self, Cursor, Mark};
+use crate::lease::{self, Lease};
 use crate::lines::{Lines, Next};
 use crate::lock;
 use crate::news::Closed;
@@ -136,8 +137,14 @@ impl Buffer {
     pub fn arm(&mut self) -> Result<()> {
         if self.cursor.is_none() {
             let path = &self.cursor_path;
-            let cursor =
+            let mut cursor =
                 Cursor::open(path).with_context(|| format!("cannot write {}", path.display()))?;
+            // A slot that is not true any more must not become true again by what is appended.
+            if !cursor.stands_at(self.mark.offset) {
+                cursor
+                    .commit(self.inode, &self.mark)
+                    .with_context(|| format!("cannot write {}", path.display()))?;
+            }
             self.cursor = Some(cursor);
         }
         Ok(())
@@ -193,17 +200,33 @@ impl Buffer {
         if !end.holds(&self.file).with_context(context)? {
             return Ok(());
         }
-        let end = os::append(&self.file, &self.path, &block).with_context(context)?;
+        let before = self.length().with_context(context)?;
+        let appended = os::append(&self.file, &self.path, &block);
+        if appended.is_err() && held.is_some() {
+            self.take_back(before);
+        }
+        let end = appended.with_context(context)?;
         drop(held);
         self.file.sync_data().with_context(context)?;
         self.own.push(end - block.len() as u64..end);
         Ok(())
     }
 
+    /// A part of the copies was written before the disk was full. Left alone, it would glue to the
+    /// next producer's line; nobody else can have appended behind it while we have lock and lease.
+    fn take_back(&self, length: u64) {
+        let lease = lease::take(&self.file);
+        if !matches!(lease, Lease::Refused) {
+            let _ = self.file.set_len(length);
+        }
+    }
+
     /// Whether a producer is in the middle of an append, as far as can be told: it holds the lock, or
     /// the file has grown since it was opened. What it has written so far is not all of it.
     pub fn is_being_written(&self) -> bool {
         let free = lock::take_now(self.lock_file()).is_ok_and(|held| held.is_some());
+        // One long write becomes visible page by page; a millisecond is many of them.
+        lock::step();
         !free || self.length().is_ok_and(|length| length != self.size)
     }
 

@@ -1,6 +1,7 @@
 //! Whether the clock may be believed. Only the age of events hangs on it, and an event dropped for a
 //! wrong clock's sake is lost.
 
+use crate::os;
 use crate::retry;
 use crate::settings::RELEASED_ON;
 use chrono::{DateTime, Days, NaiveDate, TimeDelta, Utc};
@@ -36,8 +37,39 @@ impl Reading {
     }
 }
 
+/// What is known of our clock in this pass.
+#[derive(Clone, Debug)]
+pub struct Clock {
+    /// What it and the uptime say together.
+    pub reading: Option<Reading>,
+    /// Whether it can be right, and was not stepped since it was last believed.
+    pub credible: bool,
+    /// Whether the server's clock agrees with it.
+    pub confirmed: bool,
+}
+
+impl Clock {
+    /// Reads the clock at `now`, and compares it with when it was last believed.
+    pub fn read(now: DateTime<Utc>, last: Option<&Reading>) -> Clock {
+        let reading = Reading::new(now, os::boot());
+        Clock {
+            credible: is_credible(now, last, reading.as_ref()),
+            confirmed: false,
+            reading,
+        }
+    }
+
+    /// The reading that the next pass may compare with: one that is believed, or none. Else a step
+    /// would be distrusted by one pass only.
+    pub fn believed(&self) -> Option<&Reading> {
+        self.reading
+            .as_ref()
+            .filter(|_| self.credible || self.confirmed)
+    }
+}
+
 /// Whether the clock can be right, and was not stepped since the last pass.
-pub fn is_credible(now: DateTime<Utc>, last: Option<&Reading>, current: Option<&Reading>) -> bool {
+fn is_credible(now: DateTime<Utc>, last: Option<&Reading>, current: Option<&Reading>) -> bool {
     let stepped = match (last, current) {
         (Some(last), Some(current)) if last.boot_id == current.boot_id => {
             let passed = TimeDelta::seconds(current.uptime_s.saturating_sub(last.uptime_s));
@@ -60,8 +92,14 @@ fn is_possible(now: DateTime<Utc>) -> bool {
 
 /// How far the server's clock is ahead of ours, if by more than can be ignored.
 pub fn skew(date: &str, now: DateTime<Utc>) -> Option<TimeDelta> {
-    let ahead = retry::http_date(date)? - now;
+    // A server that says 2099 is no better than a clock that does.
+    let ahead = retry::http_date(date).filter(|date| is_possible(*date))? - now;
     (ahead.abs() > SKEW_MAX).then_some(ahead)
+}
+
+/// Whether the server's clock says the same as ours, but for minutes.
+pub fn agrees(date: &str, now: DateTime<Utc>) -> bool {
+    retry::http_date(date).is_some_and(|date| (date - now).abs() <= SKEW_MAX)
 }
 
 #[cfg(test)]
@@ -120,5 +158,7 @@ mod tests {
             Some(TimeDelta::hours(-1))
         );
         assert_eq!(skew("yesterday", now), None);
+        assert_eq!(skew("Thu, 01 Jan 2099 00:00:00 GMT", now), None);
+        assert_eq!(skew("Mon, 31 Dec +262142 23:59:59 GMT", now), None);
     }
 }

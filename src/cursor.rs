@@ -191,6 +191,11 @@ impl Cursor {
         Ok(Cursor { file, last })
     }
 
+    /// Whether the last commit was at this offset.
+    pub fn stands_at(&self, offset: u64) -> bool {
+        self.last.offset == offset
+    }
+
     /// Moves the cursor, durably, by overwriting the older slot.
     pub fn commit(&mut self, inode: u64, mark: &Mark) -> io::Result<()> {
         let next = Slot {

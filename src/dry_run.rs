@@ -1,12 +1,13 @@
 //! What a pass would do. Changes and makes nothing.
 
 use crate::buffer::Buffer;
-use crate::clock;
+use crate::clock::Clock;
 use crate::fate::{self, Fate};
 use crate::lane::{Lane, More, Rules, Taken};
 use crate::os::Open;
+use crate::state::State;
 use crate::summary::{Ending, Summary};
-use crate::upload::{Clock, Pass, waiting};
+use crate::upload::{Pass, waiting};
 use crate::world::World;
 use anyhow::Result;
 
@@ -20,9 +21,9 @@ pub fn run<W: World>(pass: &Pass<W>) -> Result<Summary> {
         return Ok(Summary::ended(Ending::Nothing));
     }
     let mut summary = Summary::default();
-    let now = pass.world.now();
-    let credible = clock::is_credible(now, None, None);
-    let rules = pass.rules(&Clock { credible }, now);
+    let last = State::load(pass.paths).clock;
+    let clock = Clock::read(pass.world.now(), last.as_ref());
+    let rules = pass.rules(&clock, None);
     for name in names {
         let counted = Buffer::look(pass.paths, &name, Open::Read)
             .and_then(|buffer| count(Lane::new(buffer, rules.limits), &rules, &mut summary));

@@ -72,6 +72,9 @@ fn append_some(
     file.write_all(&block)?;
     if durable == Durable::Now {
         file.sync_data()?;
+        if let (0, Some(folder)) = (length, path.parent()) {
+            os::sync_dir(folder)?;
+        }
     }
     Ok(count)
 }

@@ -40,6 +40,8 @@ pub struct Rules<'a> {
     pub frame: Frame<'a>,
     /// How much fits.
     pub limits: &'a Limits,
+    /// The time by our own clock, as the file system has it.
+    pub local: DateTime<Utc>,
     /// Whether the last line is taken.
     pub tail: Tail,
 }
@@ -187,7 +189,7 @@ impl Lane {
     fn leaves_alone(&self, line: &Line, rules: &Rules) -> bool {
         let fresh = || {
             let changed: Option<DateTime<Utc>> = self.buffer.modified.map(Into::into);
-            changed.is_none_or(|changed| rules.frame.now - changed < TAIL_FRESH)
+            changed.is_none_or(|changed| rules.local - changed < TAIL_FRESH)
         };
         line.shape == Shape::Tail
             && (self.buffer.is_being_written() || (rules.tail == Tail::TakenWhenStale && fresh()))
@@ -214,13 +216,19 @@ impl Lane {
             Err(reason) => reason,
         };
         if let (DropReason::Malformed(_), Some(middle)) = (reason, event::split_torn(&line.bytes)) {
-            let (fragment, rest) = line.bytes.split_at(middle);
+            let (before, rest) = line.bytes.split_at(middle);
             let good = Line {
-                at: line.at.after(fragment),
+                at: line.at.after(before),
                 bytes: rest.to_vec(),
                 shape: line.shape,
             };
-            let mut both = vec![dropped(&line.at, fragment, DropReason::Torn)];
+            // What stands before it has no newline of its own: a fragment, or a whole event.
+            let glued = Line {
+                at: line.at,
+                bytes: before.to_vec(),
+                shape: Shape::Tail,
+            };
+            let mut both = self.judge(glued, rules);
             both.extend(self.judge(good, rules));
             return both;
         }

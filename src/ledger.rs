@@ -4,7 +4,7 @@
 //! line is the producer's own, kept for the person who owns it, and never leaves the machine.
 
 use crate::batch::{Content, Judged, SHOWN_BYTES_MAX};
-use crate::clock::Reading;
+use crate::clock::Clock;
 use crate::event::DropReason;
 use crate::fate::Fate;
 use crate::journal::{self, Durable};
@@ -92,7 +92,13 @@ pub fn note_owner(lock_file: &File, now: DateTime<Utc>) {
 
 /// Closes the books of one round: state and log. Both may be lost at the price of a pause forgotten,
 /// so a failure is let go.
-pub fn finish(paths: &Paths, now: DateTime<Utc>, state: &mut State, round: &Summary) {
+pub fn finish(
+    paths: &Paths,
+    now: DateTime<Utc>,
+    state: &mut State,
+    round: &Summary,
+    clock: &Clock,
+) {
     state.totals.delivered += round.delivered;
     for (reason, count) in &round.dropped {
         *state
@@ -121,7 +127,9 @@ pub fn finish(paths: &Paths, now: DateTime<Utc>, state: &mut State, round: &Summ
     if let Some(pause) = &mut state.not_before {
         pause.reason = impersonal(paths, &pause.reason);
     }
-    state.clock = Reading::new(now, os::boot());
+    if let Some(believed) = clock.believed() {
+        state.clock = Some(believed.clone());
+    }
     let _ = state.save(paths);
     log(paths, now, &format!("exit {} {line}", round.exit_code()));
 }

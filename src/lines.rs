@@ -100,7 +100,7 @@ impl Lines {
                 at = self.mark();
             }
             let unsearched = &self.window[self.next + searched..];
-            if let Some(newline) = unsearched.iter().position(|byte| *byte == b'\n') {
+            if let Some(newline) = unsearched.iter().position(|byte| ends_line(*byte)) {
                 let end = self.next + searched + newline;
                 let line = overlong.take().or_else(|| self.line(&at, end));
                 self.next = end + 1;
@@ -186,6 +186,12 @@ impl Lines {
         self.window.extend_from_slice(&bytes[overlap..]);
         Ok(Fill::More)
     }
+}
+
+/// A NUL ends a line too: JSON cannot hold one, so it is a hole that a power cut left, and the line
+/// behind it is another.
+fn ends_line(byte: u8) -> bool {
+    matches!(byte, b'\n' | 0)
 }
 
 enum Fill {
@@ -309,7 +315,7 @@ mod tests {
             let (found, end) = read_all(&content);
             prop_assert_eq!(end, Mark::default().after(&content));
             let mut expected: Vec<Vec<u8>> = Vec::new();
-            for line in content.split(|byte| *byte == b'\n') {
+            for line in content.split(|byte| ends_line(*byte)) {
                 let nuls = line.iter().take_while(|byte| **byte == 0).count();
                 let line = &line[nuls..];
                 if line.len() > LINE_BYTES_MAX {

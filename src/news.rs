@@ -1,5 +1,6 @@
 //! Whether others appended to a buffer while a pass was at it.
 
+use crate::buffer;
 use crate::cursor::Mark;
 use crate::lines::{HEAD_BYTES, Lines, Next, Shape};
 use crate::os::{self, Open};
@@ -34,6 +35,15 @@ impl Closed {
         })
     }
 
+    /// A buffer that was not there before.
+    fn unseen(name: String) -> Closed {
+        Closed {
+            name,
+            news: false,
+            tail: 0,
+        }
+    }
+
     /// Whether complete lines stand in the buffer that this pass has not judged. A producer appends
     /// before it tries the lock and the uploader releases before it looks, so one of the two sees
     /// the event. A torn tail and lines this pass kept are not news, or it would spin.
@@ -52,6 +62,41 @@ impl Closed {
         Seen { own: &[], from, to }
             .scan(&file)
             .is_ok_and(|(news, _)| news)
+    }
+}
+
+/// All buffers of a round.
+#[derive(Debug)]
+pub struct AllClosed {
+    tried: Vec<String>,
+    closed: Vec<Closed>,
+}
+
+impl AllClosed {
+    /// These were waiting when the round began.
+    pub fn new(tried: Vec<String>) -> AllClosed {
+        AllClosed {
+            tried,
+            closed: Vec::new(),
+        }
+    }
+
+    /// Notes a buffer that was closed.
+    pub fn note(&mut self, closed: Option<Closed>) {
+        self.closed.extend(closed);
+    }
+
+    /// Whether any buffer has news, or one that was empty or missing when the round began holds a
+    /// complete line now.
+    pub fn has_news(&self, paths: &Paths) -> bool {
+        let new = || {
+            let names = buffer::names(paths).unwrap_or_default();
+            names
+                .into_iter()
+                .filter(|name| !self.tried.contains(name) && buffer::has_bytes(paths, name))
+                .any(|name| Closed::unseen(name).has_news(paths))
+        };
+        self.closed.iter().any(|closed| closed.has_news(paths)) || new()
     }
 }
 

@@ -73,7 +73,12 @@ pub fn create_private_dir(path: &Path) -> io::Result<()> {
             return Err(refused("it is a symbolic link, which is not followed here"));
         }
         Ok(_) => {}
-        Err(_) => system::create_dir(path)?,
+        Err(_) => {
+            system::create_dir(path)?;
+            if let Some(parent) = path.parent() {
+                sync_dir(parent)?;
+            }
+        }
     }
     check_dir(path)
 }

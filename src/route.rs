@@ -15,6 +15,8 @@ const HOPS_MAX: usize = 10;
 pub struct Route {
     configured: Endpoint,
     current: Endpoint,
+    /// Whether an earlier pass was sent to the current place, and this one has not been.
+    cached: bool,
     /// What the next pass may go by, learned in this one or the one before.
     pub learned: Option<Redirect>,
 }
@@ -28,6 +30,7 @@ impl Route {
         let target = fresh.and_then(|fresh| redirect::follow(configured, &fresh.to).ok());
         Route {
             configured: configured.clone(),
+            cached: target.is_some(),
             learned: target.as_ref().and(fresh).cloned(),
             current: target.unwrap_or_else(|| configured.clone()),
         }
@@ -41,7 +44,17 @@ impl Route {
     /// Should the place we were sent to be gone, the configured one knows the new one.
     pub fn reset(&mut self) {
         self.current = self.configured.clone();
+        self.cached = false;
         self.learned = None;
+    }
+
+    /// Goes back to the configured endpoint if the current place was only remembered; says if so.
+    pub fn forget_cached(&mut self) -> bool {
+        let cached = self.cached;
+        if cached {
+            self.reset();
+        }
+        cached
     }
 
     /// Goes where the reply points, if that is allowed.
@@ -75,6 +88,7 @@ impl Route {
         });
         visited.push(next.clone());
         self.current = next;
+        self.cached = false;
         Ok(())
     }
 }

@@ -34,6 +34,10 @@ pub struct Sender<'a, W: World> {
     pub skew: Option<TimeDelta>,
     /// Requests that were posted.
     pub requests: u64,
+    /// Whether the server's clock agrees with ours.
+    pub confirms_our_clock: bool,
+    /// Whether it did not, at any time in this pass.
+    clocks_differed: bool,
     /// Whether the server has judged events in this pass, one by one.
     judged: bool,
 }
@@ -56,6 +60,8 @@ impl<'a, W: World> Sender<'a, W> {
             route,
             skew: None,
             requests: 0,
+            confirms_our_clock: false,
+            clocks_differed: false,
             judged: false,
         }
     }
@@ -193,10 +199,11 @@ impl<'a, W: World> Sender<'a, W> {
         }
     }
 
-    /// The server refused events for their time, and its clock is not ours: it may be our fault.
+    /// The server refused events for their time, and its clock was not ours, now or when they were
+    /// wrapped: it may be our fault.
     fn blames_our_clock(&self, verdicts: &[OfEvent]) -> bool {
         let for_time = |verdict: &OfEvent| matches!(verdict, OfEvent::RefusedForTime(_));
-        self.skew.is_some() && verdicts.iter().any(for_time)
+        self.clocks_differed && verdicts.iter().any(for_time)
     }
 
     fn rewrap(&self, batch: &mut Batch, lines: &[usize], rewrap: Rewrap) {
@@ -227,8 +234,20 @@ impl<'a, W: World> Sender<'a, W> {
     }
 
     fn stop(&self, trouble: Trouble, asked: Option<TimeDelta>) -> Stop {
-        let until = retry::not_before(&trouble, asked, self.now());
+        // Midnight is the server's; what is written down is read by our own clock.
+        let until = retry::not_before(&trouble, asked, self.now())
+            .map(|until| until - self.skew.unwrap_or_default());
         Stop::Trouble(trouble, until)
+    }
+
+    /// Compares the server's clock with ours. Only Breeze's own is believed, not a captive portal's.
+    fn compare_clocks(&mut self, date: Option<&str>, now: DateTime<Utc>) {
+        let Some(date) = date else {
+            return;
+        };
+        self.skew = clock::skew(date, now);
+        self.clocks_differed |= self.skew.is_some();
+        self.confirms_our_clock = self.skew.is_none() && clock::agrees(date, now);
     }
 
     /// One request, and the redirects it meets.
@@ -253,9 +272,12 @@ impl<'a, W: World> Sender<'a, W> {
                 Ok(verdict) => {
                     if let Verdict::Each(_) = verdict {
                         self.judged = true;
-                        // Only Breeze's own clock is believed, not a captive portal's.
-                        let date = reply.date.as_deref();
-                        self.skew = date.map_or(self.skew, |date| clock::skew(date, now));
+                        self.compare_clocks(reply.date.as_deref(), now);
+                    }
+                    // A place we were sent to in an earlier pass may be gone by now.
+                    if matches!(verdict, Verdict::Leave(_)) && self.route.forget_cached() {
+                        visited = vec![self.route.place().clone()];
+                        continue;
                     }
                     return (verdict, asked);
                 }

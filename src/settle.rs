@@ -87,6 +87,10 @@ fn pass_newlines(buffer: &mut Buffer) -> Result<()> {
     while os::read_at(&buffer.file, &mut byte, mark.offset)? == 1 && byte == *b"\n" {
         mark = mark.after(&byte);
     }
+    if mark != buffer.mark {
+        // A producer's blank line may not be on the disk yet; the cursor must not be ahead of it.
+        buffer.file.sync_data()?;
+    }
     buffer.commit(&mark)
 }
 

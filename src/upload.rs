@@ -2,7 +2,7 @@
 
 use crate::batch::{Batch, Judged};
 use crate::buffer;
-use crate::clock::{self, Reading};
+use crate::clock::Clock;
 use crate::consent::Consent;
 use crate::envelope::Frame;
 use crate::event::Age;
@@ -10,7 +10,7 @@ use crate::fate::{self, After, Fate};
 use crate::lane::{self, Lane, More, Rules, Tail, Taken};
 use crate::ledger;
 use crate::lock;
-use crate::news::Closed;
+use crate::news::AllClosed;
 use crate::os::{self, Open};
 use crate::paths::Paths;
 use crate::retry;
@@ -23,7 +23,7 @@ use crate::summary::{Ending, Summary, Tense, minute};
 use crate::terminal::Progress;
 use crate::world::World;
 use anyhow::{Context, Result};
-use chrono::{DateTime, Utc};
+use chrono::TimeDelta;
 use std::collections::VecDeque;
 
 /// Who asked for the pass.
@@ -76,10 +76,7 @@ impl<W: World> Pass<'_, W> {
         let lock_file = os::open(&path, Open::Create)
             .with_context(|| format!("cannot open {}", path.display()))?;
 
-        let current = Reading::new(now, os::boot());
-        let clock = Clock {
-            credible: clock::is_credible(now, state.clock.as_ref(), current.as_ref()),
-        };
+        let mut clock = Clock::read(now, state.clock.as_ref());
         let mut summary = Summary {
             pause_overridden: pause.map(|pause| pause.until),
             ..Summary::default()
@@ -89,18 +86,17 @@ impl<W: World> Pass<'_, W> {
         if held.is_none() {
             return Ok(Summary::ended(Ending::Busy));
         }
-        // Read again: whoever held the lock a moment ago has written it.
-        state = State::load(self.paths);
         while let Some(lock) = held {
             ledger::note_owner(&lock_file, now);
-            let (round, closed) = self.round(&clock, &mut state);
-            ledger::finish(self.paths, self.world.now(), &mut state, &round);
+            // Read again: whoever held the lock a moment ago has written it.
+            state = State::load(self.paths);
+            let (round, closed) = self.round(&mut clock, &mut state);
+            ledger::finish(self.paths, self.world.now(), &mut state, &round, &clock);
+            let ended = round.ending != Ending::Done || !round.problems.is_empty();
             summary.add(round);
             drop(lock);
             // The look after the release: see `Closed::has_news`.
-            let news = summary.ending == Ending::Done
-                && closed.iter().any(|closed| closed.has_news(self.paths));
-            held = if news {
+            held = if !ended && closed.has_news(self.paths) {
                 lock::take_now(&lock_file).unwrap_or_default()
             } else {
                 None
@@ -117,11 +113,15 @@ impl<W: World> Pass<'_, W> {
 
     /// One batch from each buffer in turn, so that a long one does not hold up the others, until
     /// every buffer is read or has had to stop.
-    fn round(&self, clock: &Clock, state: &mut State) -> (Summary, Vec<Closed>) {
+    fn round(&self, clock: &mut Clock, state: &mut State) -> (Summary, AllClosed) {
         let mut summary = Summary::default();
-        let mut closed = Vec::new();
         let limits = &self.settings.limits;
-        let mut lanes = self.open_lanes(&mut summary);
+        let names = summary.noting(waiting(self.paths)).unwrap_or_default();
+        let mut lanes: VecDeque<Lane> = names
+            .iter()
+            .filter_map(|name| Lane::open(self.paths, name, limits, &mut summary))
+            .collect();
+        let mut closed = AllClosed::new(names);
         let endpoint = &self.settings.connection.endpoint;
         let route = Route::new(endpoint, state.redirect.as_ref(), self.world.now());
         let mut sender = Sender::new(self.world, limits, self.may, route);
@@ -130,13 +130,13 @@ impl<W: World> Pass<'_, W> {
         while let Some(mut lane) = lanes.pop_front() {
             match self.step(&mut lane, &mut sender, attempts_max, clock, &mut summary) {
                 Ok(Step::More) => lanes.push_back(lane),
-                Ok(Step::End) => closed.extend(lane.close(&mut summary)),
+                Ok(Step::End) => closed.note(lane.close(&mut summary)),
                 Ok(Step::Changed) => lanes.extend(lane.reopen(self.paths, limits, &mut summary)),
                 Ok(Step::Stopped(stop)) => {
                     summary.ending = stop.ending();
                     state.not_before = stop.not_before().or(state.not_before.take());
                     summary.keep_unread(lane.count_rest());
-                    closed.extend(lane.close(&mut summary));
+                    closed.note(lane.close(&mut summary));
                     if stop.ends_the_pass() {
                         break;
                     }
@@ -146,7 +146,7 @@ impl<W: World> Pass<'_, W> {
                 Ok(Step::Unwritten(err)) => {
                     // Without room for what must be kept, each pass would repeat the batch.
                     let reason = format!("{err:#}");
-                    let until = retry::after_full_disk(sender.now());
+                    let until = retry::after_full_disk(self.world.now());
                     state.not_before = Some(NotBefore { until, reason });
                     summary.noting::<()>(Err(err));
                     summary.keep_unread(lane.count_rest());
@@ -161,20 +161,12 @@ impl<W: World> Pass<'_, W> {
         }
         for mut lane in lanes {
             summary.keep_unread(lane.count_rest());
-            closed.extend(lane.close(&mut summary));
+            closed.note(lane.close(&mut summary));
         }
+        clock.confirmed |= sender.confirms_our_clock;
         summary.requests = sender.requests;
         state.redirect = sender.route.learned;
         (summary, closed)
-    }
-
-    fn open_lanes(&self, summary: &mut Summary) -> VecDeque<Lane> {
-        let names = summary.noting(waiting(self.paths)).unwrap_or_default();
-        let limits = &self.settings.limits;
-        names
-            .iter()
-            .filter_map(|name| Lane::open(self.paths, name, limits, summary))
-            .collect()
     }
 
     /// Takes one batch all the way: read, sent, written down, committed.
@@ -186,10 +178,7 @@ impl<W: World> Pass<'_, W> {
         clock: &Clock,
         summary: &mut Summary,
     ) -> Result<Step> {
-        let clock = Clock {
-            credible: clock.credible || sender.skew.is_some(),
-        };
-        let rules = self.rules(&clock, sender.now());
+        let rules = self.rules(clock, sender.skew);
         let (mut batch, more) = match lane.take_batch(&rules)? {
             Taken::Batch(batch, more) => (batch, more),
             Taken::End => return Ok(Step::End),
@@ -243,15 +232,17 @@ impl<W: World> Pass<'_, W> {
         lane.buffer.commit(&end)
     }
 
-    /// How lines are judged at this moment.
-    pub(crate) fn rules(&self, clock: &Clock, now: DateTime<Utc>) -> Rules<'_> {
+    /// How lines are judged at this moment, the server's clock being ahead of ours by `skew`.
+    pub(crate) fn rules(&self, clock: &Clock, skew: Option<TimeDelta>) -> Rules<'_> {
         let settings = self.settings;
+        let local = self.world.now();
+        let now = local + skew.unwrap_or_default();
+        let credible = clock.credible || clock.confirmed || skew.is_some();
         Rules {
             age: Age {
-                now,
-                days_max: clock
-                    .credible
-                    .then_some(settings.limits.age_days_max.into()),
+                // The earlier of two clocks that differ: the wrong one of them can only keep.
+                now: now.min(local),
+                days_max: credible.then_some(settings.limits.age_days_max.into()),
             },
             frame: Frame {
                 ikey: &settings.connection.ikey,
@@ -260,6 +251,7 @@ impl<W: World> Pass<'_, W> {
                 policy: &settings.policy,
             },
             limits: &settings.limits,
+            local,
             tail: if self.mode == Mode::Foreground {
                 Tail::Taken
             } else {
@@ -267,11 +259,6 @@ impl<W: World> Pass<'_, W> {
             },
         }
     }
-}
-
-/// Whether ages may be judged by our clock in this pass.
-pub(crate) struct Clock {
-    pub(crate) credible: bool,
 }
 
 enum Step {

@@ -3,8 +3,9 @@
 
 use std::time::Duration;
 
-/// Past its deadline a pass begins no request; what is under way gets this long to finish.
-const GRACE: Duration = Duration::from_secs(2);
+/// Past its deadline a pass begins no request; what is under way gets this long to finish, and the
+/// last words as long again.
+const GRACE: Duration = Duration::from_secs(1);
 
 /// Starts the thread that says its last words and ends the process with `exit_code` when the time is
 /// up.
@@ -15,7 +16,9 @@ const GRACE: Duration = Duration::from_secs(2);
 pub fn start(deadline: Duration, exit_code: u8, last_words: impl FnOnce() + Send + 'static) {
     std::thread::spawn(move || {
         std::thread::sleep(deadline + GRACE);
-        last_words();
+        // Whoever should hear them may not be listening: a pipe that is full, a terminal that is held.
+        std::thread::spawn(last_words);
+        std::thread::sleep(GRACE);
         std::process::exit(exit_code.into());
     });
 }

@@ -22,6 +22,7 @@ mod commands;
 mod consent;
 mod crash;
 mod flush;
+mod found;
 mod golden;
 mod law;
 mod limits;
