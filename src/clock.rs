@@ -7,7 +7,7 @@ use crate::settings::RELEASED_ON;
 use chrono::{DateTime, Days, NaiveDate, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
-/// A clock that runs further ahead than this in years is wrong.
+/// A clock that runs further ahead than this in years is wrong: nobody runs a version so old.
 const YEARS_AHEAD_MAX: u64 = 20;
 
 /// Within one start of the machine the clock may drift this far from the time that really passed;

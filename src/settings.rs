@@ -30,19 +30,20 @@ pub struct Limits {
     /// Days an event is kept for. Breeze refuses a `time` older than 48 h, so older ones travel under
     /// the time of sending, with their own in a property.
     pub age_days_max: u32,
-    /// Undelivered bytes of one buffer; over it the oldest lines go, down to nine tenths.
+    /// Undelivered bytes of one buffer; over it the oldest lines go, down to nine tenths. What the offline
+    /// stores of the official SDKs hold; 150,000 events of the usual size, a year of a busy machine.
     pub buffer_bytes_max: u64,
-    /// Attempts for one request.
+    /// Attempts for one request. Enough for a server that is restarted; an outage is the next pass's.
     pub attempts_max: u32,
     /// The pause after the first attempt; doubled after each further one.
     pub pause_first: Duration,
-    /// The longest pause.
+    /// The longest pause, for those who raise the attempts: longer ones are the next pass's.
     pub pause_max: Duration,
-    /// A whole pass. Half of launchd's and systemd's usual shortest interval, ten minutes.
+    /// A whole pass. A backlog at the cap takes 1,500 requests, which a link of 200 ms answers in this.
     pub deadline: Duration,
     /// One request, connecting included; a large body over a slow link gets its share more.
     pub request_timeout: Duration,
-    /// Finding the host and connecting to it.
+    /// Finding the host and connecting to it: one lost packet is sent again after 1 s, a second after 3.
     pub connect_timeout: Duration,
 }
 

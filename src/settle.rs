@@ -19,10 +19,12 @@ const COPY_BYTES: usize = 64 * 1024;
 /// longer prevents the truncation, or the file would grow for ever.
 const DEAD_BYTES_WITH_LEASE_MAX: u64 = 1024 * 1024;
 
-/// How often a tail that grew during the copying is caught up with; then the next pass settles.
+/// How often a tail that grew during the copying is caught up with: each time there is less to copy, so
+/// who is not caught up with by then writes faster than we do, and the next pass settles.
 const CATCH_UPS_MAX: usize = 20;
 
-/// Tries to get lock and lease together, a millisecond apart.
+/// Tries to get lock and lease together, a millisecond apart: producers hold the file open for
+/// microseconds, and nobody waits for us meanwhile.
 const GUARD_TRIES_MAX: usize = 200;
 
 /// What became of the delivered bytes.

@@ -97,7 +97,7 @@ fn start(arrived: &Arc<Mutex<Vec<Exchange>>>) -> Result<Emulator> {
     })
 }
 
-/// As a producer does it: one write, and the descriptor is closed again.
+/// The descriptor is closed again at once, as a producer should.
 fn append(paths: &Paths, lines: &str) -> io::Result<()> {
     os::open(&paths.buffer(BUFFER), Open::Append)?.write_all(lines.as_bytes())
 }

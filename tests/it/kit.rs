@@ -16,6 +16,9 @@ use telemetry_upload::emulator::{Emulator, Exchange, Moment, Options, Script};
 
 pub const BINARY: &str = env!("CARGO_BIN_EXE_telemetry-upload");
 pub const BUFFER: &str = "telemetry-events.jsonl";
+/// Longer than any run takes, even on a busy machine without optimisation.
+const RUN_MAX: Duration = Duration::from_secs(180);
+
 pub const CONSENT: &str =
     r#"{"enabled":true,"consentGiven":true,"anonymousId":"11111111-1111-4111-8111-111111111111"}"#;
 
@@ -223,12 +226,31 @@ impl Sandbox {
     }
 
     pub fn run(&self, args: &[&str]) -> Ran<'_> {
-        let output = self.spawn(args).wait_with_output().unwrap();
+        let output = self.wait(self.spawn(args));
         Ran {
             sandbox: self,
             output,
             stdout: String::new(),
             stderr: String::new(),
+        }
+    }
+
+    /// Waits for a run to end, which takes no run of ours a minute.
+    pub fn wait(&self, child: Child) -> Output {
+        let (ended, end) = std::sync::mpsc::channel();
+        std::thread::spawn(move || ended.send(child.wait_with_output().unwrap()));
+        end.recv_timeout(RUN_MAX).unwrap_or_else(|_| {
+            self.server.client.kill();
+            panic!("a run hung and was killed; {:?}", self.files().keys());
+        })
+    }
+
+    /// Waits until the server has read a request.
+    pub fn wait_for_post(&self) {
+        let begun = std::time::Instant::now();
+        while self.posts() == 0 {
+            assert!(begun.elapsed() < RUN_MAX, "no request came");
+            std::thread::yield_now();
         }
     }
 
