@@ -27,7 +27,7 @@ use store::Store;
 
 /// Connections served at once; one more is closed at once. A local server needs a handful, and each
 /// may hold a body of 64 MB.
-const CONNECTIONS_MAX: usize = 128;
+pub const CONNECTIONS_MAX: usize = 128;
 
 /// Rest after a failed accept, so that running out of descriptors does not become a busy loop.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
@@ -165,6 +165,3 @@ fn serve(stream: TcpStream, shared: Arc<Shared>, place: Arc<()>) {
     // client sees a server that is too busy, and may come again.
     drop(spawned);
 }
-
-#[cfg(test)]
-mod tests;

@@ -116,13 +116,7 @@ fn a_buffer_that_is_a_folder_is_refused() {
 #[test]
 fn a_buffer_that_is_a_fifo_is_refused_and_does_not_hang() {
     let sandbox = Sandbox::new();
-    assert!(
-        Command::new("mkfifo")
-            .arg(sandbox.path(BUFFER))
-            .status()
-            .unwrap()
-            .success()
-    );
+    sandbox.fifo(BUFFER);
     check_refused(
         &sandbox,
         "cannot open {data}/telemetry-events.jsonl: it is not a regular file",
@@ -253,17 +247,7 @@ fn files_of_another_user_are_refused() {
 fn a_disk_too_full_for_the_cursor_sends_nothing() {
     let sandbox = one();
     let before = sandbox.read(BUFFER);
-    // No file may grow: what a full disk looks like to every write of ours.
-    let output = Command::new("sh")
-        .args([
-            "-c",
-            "trap '' XFSZ; ulimit -f 0; exec \"$0\" --flush",
-            crate::kit::BINARY,
-        ])
-        .env_clear()
-        .envs(&sandbox.env)
-        .output()
-        .unwrap();
+    let output = sandbox.flush_with_files_up_to(0);
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(1), "{stderr}");
     assert!(
@@ -284,16 +268,7 @@ fn a_disk_too_full_to_keep_what_must_be_kept_repeats_and_never_loses() {
     let filler = "\n".repeat(1024 * 1024 - sandbox.read(BUFFER).len());
     sandbox.append(filler);
     let before = sandbox.read(BUFFER);
-    let output = Command::new("bash")
-        .args([
-            "-c",
-            "trap '' XFSZ; ulimit -f 1024; exec \"$0\" --flush --request-events 2",
-            crate::kit::BINARY,
-        ])
-        .env_clear()
-        .envs(&sandbox.env)
-        .output()
-        .unwrap();
+    let output = sandbox.flush_with_files_up_to(1024);
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(1), "{stderr}");
     assert!(

@@ -156,14 +156,7 @@ fn the_watchdog_ends_a_pass_that_hangs() {
         .code(75);
     // Where nothing of ours can notice the time, the watchdog does: here in the reading of a file.
     let sandbox = Sandbox::new().line(&event("a"));
-    let fifo = sandbox.path("fifo");
-    assert!(
-        std::process::Command::new("mkfifo")
-            .arg(&fifo)
-            .status()
-            .unwrap()
-            .success()
-    );
+    let fifo = sandbox.fifo("fifo");
     let before = sandbox.read(BUFFER);
     sandbox
         .run(&[

@@ -4,7 +4,6 @@ use crate::kit::{BUFFER, Sandbox, append, event, event_aged};
 use chrono::TimeDelta;
 use std::fs;
 use std::path::PathBuf;
-use std::process::{Command, Output};
 use std::sync::{Arc, Mutex};
 use telemetry_upload::emulator::Moment;
 
@@ -237,17 +236,6 @@ fn a_batch_that_cannot_be_written_down_is_not_posted_again_in_the_same_pass() {
     );
 }
 
-/// Runs where no file may grow beyond so many kilobytes: what a full disk looks like to a write.
-fn with_files_up_to(kilobytes: usize, sandbox: &Sandbox) -> Output {
-    let script = format!("trap '' XFSZ; ulimit -f {kilobytes}; exec \"$0\" --flush");
-    Command::new("bash")
-        .args(["-c", &script, crate::kit::BINARY])
-        .env_clear()
-        .envs(&sandbox.env)
-        .output()
-        .unwrap()
-}
-
 #[test]
 fn a_part_of_a_kept_line_is_taken_back_when_the_disk_is_full() {
     let kept = r#"{"items": [{"index": 0, "statusCode": 402, "message": "x"}]}"#;
@@ -257,7 +245,7 @@ fn a_part_of_a_kept_line_is_taken_back_when_the_disk_is_full() {
     let blank = "\n".repeat(8 * 1024 - 100 - content.len());
     sandbox.append(content + &blank);
     let before = sandbox.read(BUFFER);
-    let output = with_files_up_to(8, &sandbox);
+    let output = sandbox.flush_with_files_up_to(8);
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert!(
         stderr.contains("cannot append the lines to be kept"),
@@ -286,14 +274,7 @@ fn the_law_holds_over_rounds_between_which_someone_else_took_lines() {
 #[test]
 fn the_watchdog_does_not_wait_for_anyone_to_hear_its_last_words() {
     let sandbox = Sandbox::new().line(&event("a"));
-    let fifo = sandbox.path("fifo");
-    assert!(
-        Command::new("mkfifo")
-            .arg(&fifo)
-            .status()
-            .unwrap()
-            .success()
-    );
+    let fifo = sandbox.fifo("fifo");
     // A pipe that is full and that nobody reads, as standard error.
     let (reader, mut writer) = std::io::pipe().unwrap();
     rustix::fs::fcntl_setfl(&writer, rustix::fs::OFlags::NONBLOCK).unwrap();

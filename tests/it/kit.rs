@@ -259,6 +259,30 @@ impl Sandbox {
         self.run(&["--flush", "--pause-ms", "1"])
     }
 
+    /// A flush where no file may grow beyond so many kilobytes: what a full disk looks like to a write.
+    pub fn flush_with_files_up_to(&self, kilobytes: usize) -> Output {
+        let script = format!("trap '' XFSZ; ulimit -f {kilobytes}; exec \"$0\" --flush");
+        Command::new("bash")
+            .args(["-c", &script, BINARY])
+            .env_clear()
+            .envs(&self.env)
+            .output()
+            .unwrap()
+    }
+
+    /// Makes a FIFO that nobody writes to: whoever opens it waits for ever.
+    pub fn fifo(&self, name: &str) -> PathBuf {
+        let path = self.path(name);
+        assert!(
+            Command::new("mkfifo")
+                .arg(&path)
+                .status()
+                .unwrap()
+                .success()
+        );
+        path
+    }
+
     /// Requests whose body was read.
     pub fn posts(&self) -> usize {
         self.server.exchanges.lock().unwrap().len()

@@ -21,6 +21,7 @@ mod bad_input;
 mod commands;
 mod consent;
 mod crash;
+mod emulator;
 mod flush;
 mod found;
 mod golden;

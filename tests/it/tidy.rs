@@ -21,7 +21,7 @@ fn sources() -> Vec<(String, String)> {
             let path = entry.unwrap().path();
             if path.is_dir() {
                 walk(&path, files);
-            } else if path.file_name().is_some_and(|name| name != "tests.rs") {
+            } else {
                 let text = fs::read_to_string(&path).unwrap();
                 let product = text.split("#[cfg(test)]").next().unwrap().to_owned();
                 files.push((

@@ -2,15 +2,14 @@
 //!
 //! Not tested, for the time they take: the 60 s after which a silent client is given up, and a packed
 //! body that unpacks to more than 64 MB (`gzip` tests its limit on a small one).
-#![allow(
-    clippy::disallowed_methods,
-    reason = "a client of its own has to connect"
-)]
 
-use super::*;
-use crate::gzip;
+use serde_json::Value;
 use std::io::{Read, Write};
-use std::sync::Mutex;
+use std::net::TcpStream;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use telemetry_upload::emulator::{CONNECTIONS_MAX, Emulator, Exchange, Moment, Options, Script};
+use telemetry_upload::gzip;
 
 const NOW: &str = "2026-11-20T12:00:00Z";
 
@@ -298,7 +297,7 @@ fn a_hang_on_one_connection_does_not_stop_another() {
         .write_all(&request("", envelope("a").as_bytes()))
         .unwrap();
     while server.seen.lock().unwrap().is_empty() {
-        thread::yield_now();
+        std::thread::yield_now();
     }
     assert_eq!(server.post("", envelope("b").as_bytes()).0, 200);
     assert_eq!(server.stored().last().map(String::as_str), Some("b"));
