@@ -70,6 +70,7 @@ impl Closed {
 pub struct AllClosed {
     tried: Vec<String>,
     closed: Vec<Closed>,
+    over: bool,
 }
 
 impl AllClosed {
@@ -78,7 +79,13 @@ impl AllClosed {
         AllClosed {
             tried,
             closed: Vec::new(),
+            over: false,
         }
+    }
+
+    /// A further round would post again what could not be written down in this one.
+    pub fn look_no_more(&mut self) {
+        self.over = true;
     }
 
     /// Notes a buffer that was closed.
@@ -96,7 +103,7 @@ impl AllClosed {
                 .filter(|name| !self.tried.contains(name) && buffer::has_bytes(paths, name))
                 .any(|name| Closed::unseen(name).has_news(paths))
         };
-        self.closed.iter().any(|closed| closed.has_news(paths)) || new()
+        !self.over && (self.closed.iter().any(|closed| closed.has_news(paths)) || new())
     }
 }
 

@@ -132,7 +132,11 @@ impl Summary {
             *self.fields_refused.entry(name).or_default() += count;
         }
         self.ending = later.ending;
-        self.problems.extend(later.problems);
+        for problem in later.problems {
+            if !self.problems.contains(&problem) {
+                self.problems.push(problem);
+            }
+        }
     }
 
     /// seen = delivered + dropped + kept.

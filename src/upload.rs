@@ -92,7 +92,7 @@ impl<W: World> Pass<'_, W> {
             state = State::load(self.paths);
             let (round, closed) = self.round(&mut clock, &mut state);
             ledger::finish(self.paths, self.world.now(), &mut state, &round, &clock);
-            let ended = round.ending != Ending::Done || !round.problems.is_empty();
+            let ended = round.ending != Ending::Done;
             summary.add(round);
             drop(lock);
             // The look after the release: see `Closed::has_news`.
@@ -150,6 +150,7 @@ impl<W: World> Pass<'_, W> {
                     state.not_before = Some(NotBefore { until, reason });
                     summary.noting::<()>(Err(err));
                     summary.keep_unread(lane.count_rest());
+                    closed.look_no_more();
                     break;
                 }
                 Err(err) => {

@@ -35,6 +35,18 @@ fn an_event_in_a_buffer_that_was_missing_when_the_pass_began_is_not_stranded() {
 }
 
 #[test]
+fn a_broken_buffer_does_not_strand_an_event_in_another() {
+    let sandbox = appending_elsewhere(1).line(&event("a"));
+    fs::create_dir(sandbox.path("telemetry-events-broken.jsonl")).unwrap();
+    sandbox
+        .flush()
+        .stdout("sent 2 events in 2 requests")
+        .stderr("cannot open {data}/telemetry-events-broken.jsonl: Is a directory (os error 21)")
+        .left("")
+        .code(1);
+}
+
+#[test]
 fn a_stepped_clock_is_distrusted_by_every_pass_until_it_is_confirmed() {
     let old = event_aged("a", TimeDelta::days(40));
     let sandbox = Sandbox::scripted(r#"{"status": 503, "times": 2}"#).line(&old);
