@@ -90,16 +90,16 @@ fn is_possible(now: DateTime<Utc>) -> bool {
         && latest.is_none_or(|day| now.date_naive() <= day)
 }
 
-/// How far the server's clock is ahead of ours, if by more than can be ignored.
-pub fn skew(date: &str, now: DateTime<Utc>) -> Option<TimeDelta> {
-    // A server that says 2099 is no better than a clock that does.
-    let ahead = retry::http_date(date).filter(|date| is_possible(*date))? - now;
-    (ahead.abs() > SKEW_MAX).then_some(ahead)
+/// How far the server's clock is ahead of ours; none if it does not say, or says the impossible: a
+/// server that says 2099 is no better than a clock that does.
+pub fn ahead(date: &str, now: DateTime<Utc>) -> Option<TimeDelta> {
+    let date = retry::http_date(date).filter(|date| is_possible(*date))?;
+    Some(date - now)
 }
 
-/// Whether the server's clock says the same as ours, but for minutes.
-pub fn agrees(date: &str, now: DateTime<Utc>) -> bool {
-    retry::http_date(date).is_some_and(|date| (date - now).abs() <= SKEW_MAX)
+/// Whether two clocks so far apart are told apart at all.
+pub fn differ(ahead: TimeDelta) -> bool {
+    ahead.abs() > SKEW_MAX
 }
 
 #[cfg(test)]
@@ -148,17 +148,20 @@ mod tests {
     #[test]
     fn a_skew_of_minutes_is_ignored() {
         let now = at("2026-11-20T12:00:00Z");
-        assert_eq!(skew("Fri, 20 Nov 2026 12:05:00 GMT", now), None);
-        assert_eq!(
-            skew("Fri, 20 Nov 2026 12:05:01 GMT", now),
-            Some(TimeDelta::seconds(301))
-        );
-        assert_eq!(
-            skew("Fri, 20 Nov 2026 11:00:00 GMT", now),
-            Some(TimeDelta::hours(-1))
-        );
-        assert_eq!(skew("yesterday", now), None);
-        assert_eq!(skew("Thu, 01 Jan 2099 00:00:00 GMT", now), None);
-        assert_eq!(skew("Mon, 31 Dec +262142 23:59:59 GMT", now), None);
+        let check = |date: &str, seconds: i64, expected: bool| {
+            let found = ahead(date, now).unwrap();
+            assert_eq!(found, TimeDelta::seconds(seconds), "{date}");
+            assert_eq!(differ(found), expected, "{date}");
+        };
+        check("Fri, 20 Nov 2026 12:05:00 GMT", 300, false);
+        check("Fri, 20 Nov 2026 12:05:01 GMT", 301, true);
+        check("Fri, 20 Nov 2026 11:00:00 GMT", -3600, true);
+        for date in [
+            "yesterday",
+            "Thu, 01 Jan 2099 00:00:00 GMT",
+            "Mon, 31 Dec +262142 23:59:59 GMT",
+        ] {
+            assert_eq!(ahead(date, now), None, "{date}");
+        }
     }
 }

@@ -192,7 +192,7 @@ impl Lane {
             changed.is_none_or(|changed| rules.local - changed < TAIL_FRESH)
         };
         line.shape == Shape::Tail
-            && (self.buffer.is_being_written() || (rules.tail == Tail::TakenWhenStale && fresh()))
+            && ((rules.tail == Tail::TakenWhenStale && fresh()) || self.buffer.is_being_written())
     }
 
     /// One line is judged as one; but for a torn fragment with a good line glued to it, which are two.

@@ -92,7 +92,7 @@ impl Lines {
     /// The next line that is not blank.
     pub fn next(&mut self, file: &File) -> io::Result<Next> {
         let mut overlong: Option<Line> = None;
-        let mut at = self.mark();
+        let mut at = Mark::default();
         let mut searched = 0;
         loop {
             if searched == 0 && overlong.is_none() {

@@ -241,13 +241,11 @@ impl<'a, W: World> Sender<'a, W> {
     }
 
     /// Compares the server's clock with ours. Only Breeze's own is believed, not a captive portal's.
-    fn compare_clocks(&mut self, date: Option<&str>, now: DateTime<Utc>) {
-        let Some(date) = date else {
-            return;
-        };
-        self.skew = clock::skew(date, now);
+    fn compare_clocks(&mut self, date: &str, now: DateTime<Utc>) {
+        let ahead = clock::ahead(date, now);
+        self.skew = ahead.filter(|ahead| clock::differ(*ahead));
         self.clocks_differed |= self.skew.is_some();
-        self.confirms_our_clock = self.skew.is_none() && clock::agrees(date, now);
+        self.confirms_our_clock = ahead.is_some() && self.skew.is_none();
     }
 
     /// One request, and the redirects it meets.
@@ -272,7 +270,9 @@ impl<'a, W: World> Sender<'a, W> {
                 Ok(verdict) => {
                     if let Verdict::Each(_) = verdict {
                         self.judged = true;
-                        self.compare_clocks(reply.date.as_deref(), now);
+                        if let Some(date) = &reply.date {
+                            self.compare_clocks(date, now);
+                        }
                     }
                     // A place we were sent to in an earlier pass may be gone by now.
                     if matches!(verdict, Verdict::Leave(_)) && self.route.forget_cached() {

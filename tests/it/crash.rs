@@ -1,6 +1,6 @@
 //! Killed at the worst moments, by the server, which knows them best.
 
-use crate::kit::{BUFFER, Sandbox, event};
+use crate::kit::{BUFFER, Sandbox, event, events};
 use std::collections::BTreeMap;
 use std::ops::Range;
 use telemetry_upload::cursor::{Cursor, Mark};
@@ -97,11 +97,7 @@ fn a_lost_answer_repeats_the_batch_under_the_same_ids() {
 #[test]
 fn a_deleted_cursor_repeats_and_never_loses() {
     let sandbox = Sandbox::scripted("{}\n{\"status\": 503, \"times\": \"forever\"}");
-    sandbox.append(
-        (0..15)
-            .map(|n| event(&format!("id-{n:02}")) + "\n")
-            .collect::<String>(),
-    );
+    sandbox.append(events(0..15).concat());
     let args = ["--request-events", "10", "--attempts", "1"];
     sandbox.run(&args).code(75);
     let cursor = sandbox.path(&format!("upload/{BUFFER}.cursor"));
@@ -186,9 +182,7 @@ struct Settling {
 
 impl Settling {
     fn new() -> Settling {
-        let lines: Vec<String> = (0..25)
-            .map(|n| event(&format!("id-{n:02}")) + "\n")
-            .collect();
+        let lines = events(0..25);
         let sandbox = Sandbox::new();
         sandbox.append(lines.concat());
         std::fs::create_dir(sandbox.path("upload")).unwrap();
@@ -204,20 +198,17 @@ impl Settling {
         }
     }
 
+    fn file(&self) -> std::fs::File {
+        let path = self.sandbox.path(BUFFER);
+        std::fs::File::options().write(true).open(path).unwrap()
+    }
+
     fn overwrite(&self, bytes: &[u8]) {
-        let file = std::fs::File::options()
-            .write(true)
-            .open(self.sandbox.path(BUFFER))
-            .unwrap();
-        std::os::unix::fs::FileExt::write_all_at(&file, bytes, 0).unwrap();
+        std::os::unix::fs::FileExt::write_all_at(&self.file(), bytes, 0).unwrap();
     }
 
     fn truncate(&self, length: usize) {
-        let file = std::fs::File::options()
-            .write(true)
-            .open(self.sandbox.path(BUFFER))
-            .unwrap();
-        file.set_len(length as u64).unwrap();
+        self.file().set_len(length as u64).unwrap();
     }
 
     fn tail(&self) -> String {
@@ -279,9 +270,7 @@ fn a_crash_after_the_truncation_and_then_more_lines_than_the_old_offset() {
     let crashed = Settling::new();
     crashed.overwrite(crashed.tail().as_bytes());
     crashed.truncate(crashed.tail().len());
-    let more: Vec<String> = (25..60)
-        .map(|n| event(&format!("id-{n:02}")) + "\n")
-        .collect();
+    let more = events(25..60);
     crashed.sandbox.append(more.concat());
     assert!(crashed.tail().len() + more.concat().len() > crashed.dead);
     crashed

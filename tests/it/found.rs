@@ -1,17 +1,11 @@
 //! Ways to lose, strand or repeat an event that were found by looking for them; each was red once.
 
-use crate::kit::{BUFFER, Sandbox, append, event, event_aged};
+use crate::kit::{BUFFER, Sandbox, append, event, event_aged, events};
 use chrono::TimeDelta;
 use std::fs;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use telemetry_upload::emulator::Moment;
-
-fn lines(count: usize) -> String {
-    (0..count)
-        .map(|n| event(&format!("id-{n:02}")) + "\n")
-        .collect()
-}
 
 /// A server that appends one event to another buffer while it has the first `requests`.
 fn appending_elsewhere(requests: usize) -> Sandbox {
@@ -99,7 +93,7 @@ fn a_server_that_is_wrong_about_the_time_costs_no_event() {
         "Fri, 20 Nov 2099 12:00:00 GMT",
     ] {
         let sandbox = Sandbox::scripted(&format!(r#"{{"headers": {{"Date": "{date}"}}}}"#));
-        sandbox.append(lines(25));
+        sandbox.append(events(0..25).concat());
         let (code, ..) = sandbox
             .run(&["--flush", "--request-events", "10"])
             .left("")
@@ -113,7 +107,7 @@ fn a_date_at_the_end_of_time_does_not_end_the_program() {
     let date = "Mon, 31 Dec +262142 23:59:59 GMT";
     let script = format!("{{\"headers\": {{\"Date\": \"{date}\"}}}}\n{{\"status\": 401}}");
     let sandbox = Sandbox::scripted(&script);
-    sandbox.append(lines(25));
+    sandbox.append(events(0..25).concat());
     let (code, _, stderr) = sandbox
         .run(&["--flush", "--request-events", "10"])
         .outputs();
@@ -181,7 +175,7 @@ fn a_fresh_tail_is_judged_by_our_own_clock_and_not_the_servers() {
     let date = telemetry_upload::world::now() + TimeDelta::hours(1);
     let date = date.format("%a, %d %b %Y %H:%M:%S GMT");
     let sandbox = Sandbox::scripted(&format!("{{\"headers\": {{\"Date\": \"{date}\"}}}}"));
-    sandbox.append(lines(12));
+    sandbox.append(events(0..12).concat());
     let last = event("last");
     sandbox.append(&last[..100]);
     sandbox.run(&["--request-events", "10"]).code(0);
@@ -198,7 +192,7 @@ fn a_pause_is_written_for_the_clock_that_reads_it() {
         let sandbox = Sandbox::scripted(&format!(
             "{{\"headers\": {{\"Date\": \"{date}\"}}}}\n{{\"status\": 429, \"headers\": {{\"Retry-After\": \"3600\"}}}}"
         ));
-        sandbox.append(lines(12));
+        sandbox.append(events(0..12).concat());
         sandbox.run(&["--request-events", "10"]).posts(2).code(75);
         sandbox.run(&["--request-events", "10"]).posts(2).code(75);
     }
@@ -253,7 +247,7 @@ fn a_part_of_a_kept_line_is_taken_back_when_the_disk_is_full() {
     let kept = r#"{"items": [{"index": 0, "statusCode": 402, "message": "x"}]}"#;
     let sandbox = Sandbox::scripted(kept);
     // The copy of the kept line begins 100 bytes before the limit of 8 KB.
-    let content = lines(12);
+    let content = events(0..12).concat();
     let blank = "\n".repeat(8 * 1024 - 100 - content.len());
     sandbox.append(content + &blank);
     let before = sandbox.read(BUFFER);

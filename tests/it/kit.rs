@@ -6,6 +6,7 @@ use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::fs;
+use std::ops::Range;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -465,6 +466,13 @@ pub fn event_id(envelope: &Value) -> String {
 /// A fresh event as Atomic writes it, with this id.
 pub fn event(id: &str) -> String {
     event_aged(id, TimeDelta::seconds(30))
+}
+
+/// Fresh events `id-00`, `id-01`, …, each with its newline.
+pub fn events(numbers: Range<usize>) -> Vec<String> {
+    numbers
+        .map(|n| event(&format!("id-{n:02}")) + "\n")
+        .collect()
 }
 
 /// The same, this old.

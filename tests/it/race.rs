@@ -1,6 +1,6 @@
 //! Several at once: uploaders, appenders, and a person with an editor.
 
-use crate::kit::{BUFFER, CONSENT, Sandbox, append, event};
+use crate::kit::{BUFFER, CONSENT, Sandbox, append, event, events};
 use std::collections::BTreeSet;
 use std::fs;
 use std::io::Write;
@@ -221,9 +221,7 @@ fn above_a_megabyte_an_open_descriptor_no_longer_prevents_the_truncation() {
 fn what_is_left_moves_to_the_front_and_later_appends_follow_it() {
     // Two batches pass, the third does not: 5 lines of 25 are left, and fit over the delivered ones.
     let sandbox = Sandbox::scripted("{}\n{}\n{\"status\": 503, \"times\": 3}");
-    let lines: Vec<String> = (0..25)
-        .map(|n| event(&format!("id-{n:02}")) + "\n")
-        .collect();
+    let lines = events(0..25);
     sandbox.append(lines.concat());
     let inode = sandbox.inode();
     sandbox
@@ -241,9 +239,7 @@ fn what_is_left_moves_to_the_front_and_later_appends_follow_it() {
 #[test]
 fn what_does_not_fit_over_the_delivered_bytes_stays_behind_the_cursor() {
     let sandbox = Sandbox::scripted("{}\n{\"status\": 503, \"times\": 3}");
-    let lines: Vec<String> = (0..25)
-        .map(|n| event(&format!("id-{n:02}")) + "\n")
-        .collect();
+    let lines = events(0..25);
     sandbox.append(lines.concat());
     sandbox
         .run(&["--request-events", "10", "--pause-ms", "1"])
