@@ -196,7 +196,7 @@ impl Buffer {
                 self.path.display()
             )
         };
-        let held = lock::take(self.lock_file()).with_context(context)?;
+        let held = lock::take(self.lock_file(), lock::WAIT_OF_UPLOADER).with_context(context)?;
         if !end.holds(&self.file).with_context(context)? {
             return Ok(());
         }

@@ -1,10 +1,14 @@
 //! Flags and subcommands, and nothing else. The doc comments are `--help`.
 
+use crate::hosts::Host;
 use crate::paths;
 use clap::builder::{OsStringValueParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand};
 use serde::Deserialize;
+use std::ffi::OsString;
+use std::io;
 use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 
 /// Upload usage telemetry from a local JSONL buffer to Azure Application Insights
 ///
@@ -22,11 +26,36 @@ pub struct Cli {
     pub upload: Upload,
 }
 
+impl Cli {
+    /// Reads the arguments. Where there is nothing more to do, help or a complaint was printed, and
+    /// the exit code comes back. For a host there is no complaint: a hook must not fail over a flag
+    /// that only a newer version knows, and some hosts take exit code 2 for a veto.
+    pub fn read(arguments: &[OsString]) -> Result<Cli, ExitCode> {
+        Cli::try_parse_from(arguments).map_err(|err| {
+            if err.use_stderr() && is_called_by_host(arguments) {
+                return ExitCode::SUCCESS;
+            }
+            // Nobody is left to be told that even this could not be printed.
+            let _ = err.print();
+            u8::try_from(err.exit_code()).map_or(ExitCode::FAILURE, ExitCode::from)
+        })
+    }
+}
+
+fn is_called_by_host(arguments: &[OsString]) -> bool {
+    let is_given = |flag: &str| arguments.iter().any(|argument| argument == flag);
+    let is_command = |name: &str| arguments.get(1).is_some_and(|first| first == name);
+    let is_called = is_command("hook") || is_command("record") || is_given("--detach");
+    is_called && !is_given("--verbose")
+}
+
 const EXAMPLES: &str = "\
 Examples:
   telemetry-upload demo                 see it work, without Azure and without touching your files
   telemetry-upload --flush              send what is waiting now, and say what became of it
   telemetry-upload --flush --dry-run    say what would be sent, and send nothing
+  telemetry-upload record cli_command --prop command=init --spawn
+                                        append an event, and have it sent in the background
 
 Exit codes:
   0   done: delivered, nothing to do, telemetry off, or another uploader is at work
@@ -40,6 +69,10 @@ Exit codes:
 pub enum Command {
     /// Send sample events to a local endpoint and show what arrived; touches nothing of yours
     Demo,
+    /// Append one event to the buffer, from arguments or from a JSON object on standard input; silent, always exit 0
+    Record(Record),
+    /// Record what an agent tells its hooks on standard input; silent, always exit 0
+    Hook(Hook),
     /// Run a local endpoint that validates like Application Insights' and can misbehave by script
     Emulator(Emulator),
 }
@@ -56,17 +89,12 @@ pub struct Upload {
     /// Print the summary as one JSON object
     #[arg(long)]
     pub json: bool,
-    /// The application whose events these are [default: atomic]
-    #[arg(long, value_name = "NAME", env = "TELEMETRY_UPLOAD_APP", value_parser = app_name_or_none)]
-    pub app: Option<String>,
-    /// The folder of the buffers [default: the application's own data folder]
-    #[arg(
-        long,
-        value_name = "DIR",
-        env = "TELEMETRY_UPLOAD_DATA_DIR",
-        value_parser = OsStringValueParser::new().map(PathBuf::from)
-    )]
-    pub data_dir: Option<PathBuf>,
+    /// Whether it outlives whoever asks for it.
+    #[command(flatten)]
+    pub detaching: Detaching,
+    /// Whose events, and where.
+    #[command(flatten)]
+    pub application: Application,
     /// Where to send; better set in the environment or in config.json, since others can see arguments
     #[arg(
         long,
@@ -76,14 +104,44 @@ pub struct Upload {
     )]
     pub connection_string: Option<String>,
     /// Trust only the certificates in this PEM file
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", value_parser = OsStringValueParser::new().try_map(absolute))]
     pub ca_file: Option<PathBuf>,
     /// The limits of a pass
     #[command(flatten)]
     pub limits: Limit,
 }
 
-impl Upload {
+/// A pass in a session of its own.
+#[derive(Args, Clone, Copy, Debug, Default)]
+pub struct Detaching {
+    /// Start a pass that outlives whoever asks for it, if there is anything to do, and return at once; silent, always exit 0
+    #[arg(long, conflicts_with_all = ["flush", "dry_run", "json"])]
+    pub detach: bool,
+    /// With `--detach`: say whether a pass was started, or why not
+    #[arg(long, requires = "detach")]
+    pub verbose: bool,
+    /// This is the pass that `--detach` started
+    #[arg(long, hide = true, conflicts_with_all = ["flush", "dry_run", "json", "detach"])]
+    pub detached: bool,
+}
+
+/// Whose events, and where they are.
+#[derive(Args, Clone, Debug, Default)]
+pub struct Application {
+    /// The application whose events these are [default: atomic]
+    #[arg(long, value_name = "NAME", env = "TELEMETRY_UPLOAD_APP", value_parser = app_name_or_none)]
+    app: Option<String>,
+    /// The folder of the buffers [default: the application's own data folder]
+    #[arg(
+        long,
+        value_name = "DIR",
+        env = "TELEMETRY_UPLOAD_DATA_DIR",
+        value_parser = OsStringValueParser::new().map(PathBuf::from)
+    )]
+    data_dir: Option<PathBuf>,
+}
+
+impl Application {
     /// The application, whose name an empty variable does not change.
     pub fn app(&self) -> &str {
         self.app
@@ -98,6 +156,11 @@ impl Upload {
             .as_deref()
             .filter(|dir| !dir.as_os_str().is_empty())
     }
+}
+
+/// A detached pass has another current folder than whoever named the file.
+fn absolute(path: OsString) -> io::Result<PathBuf> {
+    std::path::absolute(path)
 }
 
 /// An empty variable is an unset one.
@@ -147,6 +210,61 @@ pub struct Limit {
     /// Longest time to find the host and connect [default: 3000]
     #[arg(long, value_name = "MS")]
     pub connect_timeout_ms: Option<u64>,
+}
+
+/// One event.
+#[derive(Args, Debug)]
+pub struct Record {
+    /// What happened; without it, the event is the JSON object on standard input
+    #[arg(value_name = "EVENT")]
+    pub event: Option<String>,
+    /// A property: true, false and numbers as such, anything else as text; the last of two wins, and one given here comes before standard input
+    #[arg(short, long = "prop", value_name = "NAME=VALUE", value_parser = prop)]
+    pub props: Vec<(String, String)>,
+    /// Start a detached pass afterwards
+    #[arg(long)]
+    pub spawn: bool,
+    /// Say what was recorded, or why nothing was
+    #[arg(long)]
+    pub verbose: bool,
+    /// Whose event, and where it goes.
+    #[command(flatten)]
+    pub application: Application,
+}
+
+fn prop(text: &str) -> anyhow::Result<(String, String)> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
+        _ => anyhow::bail!("a property is NAME=VALUE"),
+    }
+}
+
+/// What an agent says.
+#[derive(Args, Debug)]
+pub struct Hook {
+    /// The agent whose hook this is, should it not show: auto, claude, copilot, codex, opencode, gemini or cursor
+    #[arg(long, value_name = "HOST", default_value = "auto", value_parser = host)]
+    pub host: Presumed,
+    /// Say what was recorded, or why nothing was
+    #[arg(long)]
+    pub verbose: bool,
+    /// Standard input comes late; another process has waited for it before
+    #[arg(long, hide = true)]
+    pub late: bool,
+    /// Whose event, and where it goes.
+    #[command(flatten)]
+    pub application: Application,
+}
+
+/// The host that whoever installed the hook presumed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Presumed(pub Option<Host>);
+
+fn host(name: &str) -> anyhow::Result<Presumed> {
+    match name {
+        "auto" => Ok(Presumed(None)),
+        name => Ok(Presumed(Some(Host::from_name(name)?))),
+    }
 }
 
 /// The local endpoint.

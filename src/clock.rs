@@ -80,7 +80,8 @@ fn is_credible(now: DateTime<Utc>, last: Option<&Reading>, current: Option<&Read
     is_possible(now) && !stepped
 }
 
-fn is_possible(now: DateTime<Utc>) -> bool {
+/// Whether it can be this late, or this early, at all while this version is in use.
+pub fn is_possible(now: DateTime<Utc>) -> bool {
     let Ok(released) = RELEASED_ON.parse::<NaiveDate>() else {
         return true;
     };

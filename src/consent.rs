@@ -67,24 +67,32 @@ impl fmt::Display for Rule {
 /// Asks the environment first, then the consent file of the application `app`.
 #[must_use]
 pub fn ask(env: &BTreeMap<String, String>, app: &str, telemetry_json: &Path) -> Consent {
-    // A link is refused, not followed: whoever can plant one must not answer for the person.
-    let file = match os::read_small(telemetry_json, CONSENT_BYTES_MAX) {
-        Ok(bytes) => FileState::Bytes(bytes),
-        Err(err) if err.kind() == io::ErrorKind::NotFound => FileState::Missing,
-        Err(_) => FileState::Unreadable,
-    };
-    decide(env, app, &file)
+    decide(env, app, &read(telemetry_json))
 }
 
 /// What was found where `telemetry.json` belongs.
-#[derive(Debug)]
-enum FileState {
+#[derive(Debug, PartialEq, Eq)]
+pub enum FileState {
+    /// Nothing.
     Missing,
+    /// Something that is not a small plain file of this user's own.
     Unreadable,
+    /// The file's content, whatever it is.
     Bytes(Vec<u8>),
 }
 
-fn decide(env: &BTreeMap<String, String>, app: &str, file: &FileState) -> Consent {
+/// Reads the consent file, for those who need more of it than the answer.
+pub fn read(telemetry_json: &Path) -> FileState {
+    // A link is refused, not followed: whoever can plant one must not answer for the person.
+    match os::read_small(telemetry_json, CONSENT_BYTES_MAX) {
+        Ok(bytes) => FileState::Bytes(bytes),
+        Err(err) if err.kind() == io::ErrorKind::NotFound => FileState::Missing,
+        Err(_) => FileState::Unreadable,
+    }
+}
+
+/// The answer that the environment and this file give for the application `app`.
+pub fn decide(env: &BTreeMap<String, String>, app: &str, file: &FileState) -> Consent {
     match denied_by_environment(env, app).or_else(|| denied_by_file(file)) {
         Some(rule) => Consent::Denied(rule),
         None => Consent::Allowed,

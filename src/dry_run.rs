@@ -5,9 +5,10 @@ use crate::clock::Clock;
 use crate::fate::{self, Fate};
 use crate::lane::{Lane, More, Rules, Taken};
 use crate::os::Open;
+use crate::outlook;
 use crate::state::State;
 use crate::summary::{Ending, Summary};
-use crate::upload::{Pass, waiting};
+use crate::upload::Pass;
 use crate::world::World;
 use anyhow::Result;
 
@@ -16,7 +17,7 @@ use anyhow::Result;
 /// # Errors
 /// A data folder that cannot be listed.
 pub fn run<W: World>(pass: &Pass<W>) -> Result<Summary> {
-    let names = waiting(pass.paths)?;
+    let names = outlook::waiting(pass.paths)?;
     if names.is_empty() {
         return Ok(Summary::ended(Ending::Nothing));
     }

@@ -116,6 +116,16 @@ pub fn split_torn(line: &[u8]) -> Option<usize> {
     })
 }
 
+/// The JSON object in a text that any program may have written.
+pub fn object(text: &[u8]) -> Result<Map<String, Value>, DropReason> {
+    let text = String::from_utf8_lossy(strip(text));
+    let parsed = serde_json::from_str(&replace_lone_surrogates(&text));
+    match parsed.map_err(|error| DropReason::Malformed(fault(&error)))? {
+        Value::Object(fields) => Ok(fields),
+        _ => Err(DropReason::Malformed("not a JSON object")),
+    }
+}
+
 /// True for lines that hold nothing: white space, NULs, a byte order mark.
 pub fn is_blank(line: &[u8]) -> bool {
     strip(line).is_empty()
@@ -134,12 +144,7 @@ fn has_id(fields: &Map<String, Value>) -> bool {
 
 /// The event in a line, however old.
 fn read(line: &[u8]) -> Result<Event, DropReason> {
-    let text = String::from_utf8_lossy(strip(line));
-    let parsed = serde_json::from_str(&replace_lone_surrogates(&text));
-    let value = parsed.map_err(|error| DropReason::Malformed(fault(&error)))?;
-    let Value::Object(mut fields) = value else {
-        return Err(DropReason::Malformed("not a JSON object"));
-    };
+    let mut fields = object(line)?;
     let name = take_name(&mut fields).ok_or(DropReason::Malformed("has no event name"))?;
     // A timestamp nobody can read goes too: it could be anything, and `time` is what it was for.
     let time = fields

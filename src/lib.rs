@@ -76,6 +76,18 @@ pub mod ci;
 pub mod consent;
 pub mod paths;
 
+pub mod anonymous_id;
+pub mod append;
+pub mod id;
+pub mod recorder;
+
+pub mod hosts;
+pub mod session;
+pub mod stdin;
+
+pub mod detach;
+pub mod outlook;
+
 pub mod connection;
 pub mod redirect;
 
@@ -121,3 +133,5 @@ pub mod terminal;
 
 pub mod commands;
 pub mod emulator;
+
+pub use recorder::{Recorded, Recorder};

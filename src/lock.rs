@@ -26,20 +26,33 @@ pub fn take_now(file: &File) -> io::Result<Option<Held<'_>>> {
     }
 }
 
-/// The longest wait for a buffer's lock: a hung hook that holds it must not stop the sending.
-pub const WAIT_MAX: Duration = Duration::from_millis(500);
+/// The longest wait of the uploader for a buffer's lock: a hung hook that holds it must not stop the
+/// sending.
+pub const WAIT_OF_UPLOADER: Duration = Duration::from_millis(500);
+
+/// The longest wait of a producer, because a host waits for it. What the lock is held for takes
+/// microseconds; a holder that takes longer is hung, or was stopped.
+pub const WAIT_OF_PRODUCER: Duration = Duration::from_millis(100);
 
 const STEP: Duration = Duration::from_millis(1);
 
-/// Takes the lock, waiting at most [`WAIT_MAX`]; `None` if it stayed taken.
-pub fn take(file: &File) -> io::Result<Option<Held<'_>>> {
-    for _ in 0..WAIT_MAX.as_millis() / STEP.as_millis() {
-        if let Some(held) = take_now(file)? {
-            return Ok(Some(held));
+/// Takes the lock, waiting at most so long; `None` if it stayed taken.
+pub fn take(file: &File, wait_max: Duration) -> io::Result<Option<Held<'_>>> {
+    patiently(wait_max, || take_now(file))
+}
+
+/// Tries again and again for so long; `None` if it never worked.
+pub fn patiently<T>(
+    wait_max: Duration,
+    mut attempt: impl FnMut() -> io::Result<Option<T>>,
+) -> io::Result<Option<T>> {
+    for _ in 0..wait_max.as_millis() / STEP.as_millis() {
+        if let Some(done) = attempt()? {
+            return Ok(Some(done));
         }
         step();
     }
-    take_now(file)
+    attempt()
 }
 
 /// One short step of a bounded wait for something that others hold for microseconds.

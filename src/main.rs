@@ -1,33 +1,27 @@
 //! Parse, run, exit. Everything is decided elsewhere.
 
-use clap::Parser;
-use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::process::ExitCode;
 use telemetry_upload::cli::{Cli, Command};
-use telemetry_upload::{commands, terminal};
+use telemetry_upload::{commands, os, terminal};
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
-    let env = environment();
+    let arguments: Vec<OsString> = std::env::args_os().collect();
+    let cli = match Cli::read(&arguments) {
+        Ok(cli) => cli,
+        Err(code) => return code,
+    };
+    let env = os::environment();
     let done = match &cli.command {
+        None if cli.upload.detaching.detach => Ok(commands::pass::detach(&cli.upload, &env)),
         None => commands::pass::run(&cli.upload, &env),
         Some(Command::Demo) => commands::demo::run(),
+        Some(Command::Record(record)) => Ok(commands::record::run(record, &env)),
+        Some(Command::Hook(hook)) => Ok(commands::hook::run(hook, &env)),
         Some(Command::Emulator(emulator)) => commands::emulator::run(emulator),
     };
     done.unwrap_or_else(|err| {
         terminal::complain(&format!("{err:#}"));
         ExitCode::FAILURE
     })
-}
-
-/// The environment, read once. A value that is not UTF-8 must not vanish: it may be an opt-out.
-fn environment() -> BTreeMap<String, String> {
-    std::env::vars_os()
-        .map(|(name, value)| {
-            (
-                name.to_string_lossy().into_owned(),
-                value.to_string_lossy().into_owned(),
-            )
-        })
-        .collect()
 }

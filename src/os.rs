@@ -1,5 +1,6 @@
 //! The little that differs between systems: opening files safely, positioned reads and writes, the
-//! one append, and how long the machine has been up. Everything else is portable.
+//! one append, reading what may never come, leaving a session, and how long the machine has been up.
+//! Everything else is portable.
 //!
 //! Only Linux has been run.
 
@@ -10,9 +11,12 @@ mod system;
 #[path = "os/windows.rs"]
 mod system;
 
+use std::collections::BTreeMap;
 use std::fs::{self, File, Metadata, OpenOptions};
 use std::io::{self, Read, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
 
 /// What a file of ours is opened for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,7 +27,7 @@ pub enum Open {
     Update,
     /// To read and write in place; made (0600) if missing.
     Create,
-    /// To append; made (0600) if missing.
+    /// To append, and to read what is there; made (0600) if missing.
     Append,
 }
 
@@ -38,7 +42,7 @@ pub fn open(path: &Path, open: Open) -> io::Result<File> {
         Open::Read => options.read(true),
         Open::Update => options.read(true).write(true),
         Open::Create => options.read(true).write(true).create(true).truncate(false),
-        Open::Append => options.append(true).create(true),
+        Open::Append => options.read(true).append(true).create(true),
     };
     let file = system::open_nofollow(&mut options, path)?;
     let metadata = file.metadata()?;
@@ -63,6 +67,40 @@ pub fn read_small(path: &Path, bytes_max: u64) -> io::Result<Vec<u8>> {
         return Err(io::ErrorKind::FileTooLarge.into());
     }
     Ok(bytes)
+}
+
+/// New content for a file, written beside it and durable, that is not in its place yet.
+#[derive(Debug)]
+pub struct Replacement {
+    new: PathBuf,
+    path: PathBuf,
+}
+
+impl Replacement {
+    /// Writes the new content of `path`. Two at once need a lock around them: they share the name.
+    pub fn write(path: &Path, bytes: &[u8]) -> io::Result<Replacement> {
+        let mut name = path.as_os_str().to_owned();
+        name.push(".new");
+        let new = PathBuf::from(name);
+        let mut file = open(&new, Open::Create)?;
+        file.set_len(0)?;
+        file.write_all(bytes)?;
+        file.sync_data()?;
+        Ok(Replacement {
+            new,
+            path: path.to_owned(),
+        })
+    }
+
+    /// Puts it in its place, in one step.
+    pub fn commit(self) -> io::Result<()> {
+        fs::rename(&self.new, &self.path)
+    }
+
+    /// Leaves the file as it is.
+    pub fn discard(self) -> io::Result<()> {
+        fs::remove_file(&self.new)
+    }
 }
 
 /// Makes a folder that only this user may enter (0700), with its parents, and refuses a link and a
@@ -125,16 +163,26 @@ pub fn write_at(file: &File, bytes: &[u8], offset: u64) -> io::Result<()> {
     Ok(())
 }
 
-/// Appends `bytes` with one write and returns the offset behind them.
+/// Appends `bytes` with one write to a file that is not open for appending, and returns the offset
+/// behind them.
+///
+/// # Errors
+/// As [`write_once`].
+pub fn append(file: &File, path: &Path, bytes: &[u8]) -> io::Result<u64> {
+    let mut file = system::AppendMode::on(file, path)?;
+    write_once(file.writer(), bytes)?;
+    file.position()
+}
+
+/// Writes all of `bytes` with one write.
 ///
 /// # Errors
 /// A short write is an error (`WriteZero`): the rest is not sent after it, because another producer's
 /// line may already stand there.
-pub fn append(file: &File, path: &Path, bytes: &[u8]) -> io::Result<u64> {
-    let mut file = system::AppendMode::on(file, path)?;
+pub fn write_once(mut to: impl Write, bytes: &[u8]) -> io::Result<()> {
     loop {
-        match file.writer().write(bytes) {
-            Ok(written) if written == bytes.len() => return file.position(),
+        match to.write(bytes) {
+            Ok(written) if written == bytes.len() => return Ok(()),
             Ok(_) => {
                 return Err(io::Error::new(
                     io::ErrorKind::WriteZero,
@@ -150,6 +198,33 @@ pub fn append(file: &File, path: &Path, bytes: &[u8]) -> io::Result<u64> {
 /// What tells two files of the same name apart.
 pub fn inode(metadata: &Metadata) -> u64 {
     system::inode(metadata)
+}
+
+/// The environment. A value that is not UTF-8 must not vanish: it may be an opt-out.
+pub fn environment() -> BTreeMap<String, String> {
+    let lossy = |text: std::ffi::OsString| text.to_string_lossy().into_owned();
+    std::env::vars_os()
+        .map(|(name, value)| (lossy(name), lossy(value)))
+        .collect()
+}
+
+/// Reads what standard input holds by now, waiting at most so long for the first of it; `None` if
+/// nothing came. No bytes mean its end.
+pub fn read_stdin(into: &mut [u8], wait_max: Duration) -> io::Result<Option<usize>> {
+    system::read_stdin(into, wait_max)
+}
+
+/// Starts a command that nothing of ours keeps company: it gets no descriptor of ours but the
+/// standard ones, and this returns once it has called [`leave_session`], or ended, or `wait_max`
+/// has passed. Until then a signal meant for our group, or our terminal's end, would still hit it.
+pub fn start_detached(command: &mut Command, wait_max: Duration) -> io::Result<()> {
+    system::start_detached(command, wait_max)
+}
+
+/// What a process that was started so does first: it leaves the session of its host, and with it the
+/// terminal and the process group, lets the folder go, and tells the one who started it.
+pub fn leave_session() -> io::Result<()> {
+    system::leave_session()
 }
 
 /// Seconds since this machine started, sleep included, and which start that was; `None` where the

@@ -8,6 +8,9 @@ use std::path::{Path, PathBuf};
 /// Beginning of every buffer's file name.
 const BUFFER_STEM: &str = "telemetry-events";
 
+/// The buffer that this program itself appends to.
+pub const OWN_BUFFER: &str = "telemetry-events.jsonl";
+
 /// The files of one application.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Paths {
@@ -57,6 +60,26 @@ impl Paths {
     /// Held for a whole pass; never unlinked.
     pub fn uploader_lock(&self) -> PathBuf {
         self.upload().join("uploader.lock")
+    }
+
+    /// Held while telemetry.json is replaced; never unlinked.
+    pub fn consent_lock(&self) -> PathBuf {
+        self.upload().join("consent.lock")
+    }
+
+    /// Held by the detached pass while it gathers; never unlinked.
+    pub fn detached_lock(&self) -> PathBuf {
+        self.upload().join("detached.lock")
+    }
+
+    /// The folder of what is known of the agents' sessions.
+    pub fn sessions(&self) -> PathBuf {
+        self.upload().join("sessions")
+    }
+
+    /// What is known of one session of an agent.
+    pub fn session(&self, id: &str) -> PathBuf {
+        self.sessions().join(format!("{id}.jsonl"))
     }
 
     /// What one pass leaves for the next.

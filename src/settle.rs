@@ -193,7 +193,7 @@ enum Cut {
 /// Truncates under lock and lease, if the file is still exactly what was copied.
 fn truncate(buffer: &Buffer, mark: &Mark, size: u64, length: u64) -> io::Result<Cut> {
     for tries in 1..=GUARD_TRIES_MAX {
-        let Some(lock) = lock::take(buffer.lock_file())? else {
+        let Some(lock) = lock::take(buffer.lock_file(), lock::WAIT_OF_UPLOADER)? else {
             return Ok(Cut::Busy);
         };
         let lease = lease::take(&buffer.file);

@@ -2,15 +2,13 @@
 //! is a pause forgotten and totals that begin anew.
 
 use crate::clock::Reading;
-use crate::os::{self, Open};
+use crate::os::{self, Replacement};
 use crate::paths::Paths;
 use crate::retry::NOT_BEFORE_MAX;
 use anyhow::{Context, Result};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use std::fs;
-use std::io::Write;
 
 /// The file is a few hundred bytes; more is not ours.
 const STATE_BYTES_MAX: u64 = 64 * 1024;
@@ -90,16 +88,10 @@ impl State {
     /// The file, and why it could not be written.
     pub fn save(&self, paths: &Paths) -> Result<()> {
         let path = paths.state();
-        let new = path.with_extension("json.new");
         let write = || -> Result<()> {
             let mut bytes = serde_json::to_vec_pretty(self)?;
             bytes.push(b'\n');
-            let mut file = os::open(&new, Open::Create)?;
-            file.set_len(0)?;
-            file.write_all(&bytes)?;
-            file.sync_data()?;
-            fs::rename(&new, &path)?;
-            Ok(())
+            Ok(Replacement::write(&path, &bytes)?.commit()?)
         };
         write().with_context(|| format!("cannot write {}", path.display()))
     }
@@ -117,6 +109,7 @@ impl State {
 mod tests {
     use super::*;
     use chrono::TimeDelta;
+    use std::fs;
 
     #[test]
     fn a_pause_further_ahead_than_its_cap_is_ignored() {

@@ -1,7 +1,6 @@
 //! The only loop: one pass over all buffers of an application.
 
 use crate::batch::{Batch, Judged};
-use crate::buffer;
 use crate::clock::Clock;
 use crate::consent::Consent;
 use crate::envelope::Frame;
@@ -12,6 +11,7 @@ use crate::ledger;
 use crate::lock;
 use crate::news::AllClosed;
 use crate::os::{self, Open};
+use crate::outlook::{self, Outlook};
 use crate::paths::Paths;
 use crate::retry;
 use crate::route::Route;
@@ -57,16 +57,16 @@ impl<W: World> Pass<'_, W> {
     /// # Errors
     /// The uploader's own folder or lock cannot be used; every buffer is as it was.
     pub fn run(&self) -> Result<Summary> {
-        if waiting(self.paths)?.is_empty() {
-            return Ok(Summary::ended(Ending::Nothing));
-        }
-        let mut state = State::load(self.paths);
         let now = self.world.now();
-        let pause = state.pause_in_force(now).cloned();
-        if let (Some(pause), Mode::Background) = (&pause, self.mode) {
-            let why = format!("{}; not before {}", pause.reason, minute(&pause.until));
-            return Ok(Summary::ended(Ending::Later(why)));
-        }
+        let pause = match outlook::look(self.paths, now)? {
+            Outlook::Nothing => return Ok(Summary::ended(Ending::Nothing)),
+            Outlook::Paused(pause) if self.mode == Mode::Background => {
+                let why = format!("{}; not before {}", pause.reason, minute(&pause.until));
+                return Ok(Summary::ended(Ending::Later(why)));
+            }
+            Outlook::Paused(pause) => Some(pause),
+            Outlook::Waiting => None,
+        };
         let data = self.paths.data();
         os::check_dir(data).with_context(|| format!("cannot use {}", data.display()))?;
         let folder = self.paths.upload();
@@ -76,6 +76,7 @@ impl<W: World> Pass<'_, W> {
         let lock_file = os::open(&path, Open::Create)
             .with_context(|| format!("cannot open {}", path.display()))?;
 
+        let mut state = State::load(self.paths);
         let mut clock = Clock::read(now, state.clock.as_ref());
         let mut summary = Summary {
             pause_overridden: pause.map(|pause| pause.until),
@@ -116,7 +117,9 @@ impl<W: World> Pass<'_, W> {
     fn round(&self, clock: &mut Clock, state: &mut State) -> (Summary, AllClosed) {
         let mut summary = Summary::default();
         let limits = &self.settings.limits;
-        let names = summary.noting(waiting(self.paths)).unwrap_or_default();
+        let names = summary
+            .noting(outlook::waiting(self.paths))
+            .unwrap_or_default();
         let mut lanes: VecDeque<Lane> = names
             .iter()
             .filter_map(|name| Lane::open(self.paths, name, limits, &mut summary))
@@ -269,12 +272,4 @@ enum Step {
     Stopped(Stop),
     /// The batch's end could not be made durable; the cursor stays before it.
     Unwritten(anyhow::Error),
-}
-
-/// Buffers that may hold something.
-pub(crate) fn waiting(paths: &Paths) -> Result<Vec<String>> {
-    Ok(buffer::names(paths)?
-        .into_iter()
-        .filter(|name| buffer::has_bytes(paths, name))
-        .collect())
 }

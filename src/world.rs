@@ -71,6 +71,36 @@ pub fn now() -> DateTime<Utc> {
     Utc::now()
 }
 
+/// A pause outside a pass.
+#[allow(clippy::disallowed_methods, reason = "the one place that pauses")]
+pub fn sleep(pause: Duration) {
+    std::thread::sleep(pause);
+}
+
+/// A time that runs out.
+#[derive(Clone, Copy, Debug)]
+pub struct Patience {
+    begun: Instant,
+    wait_max: Duration,
+}
+
+impl Patience {
+    /// It runs from now on.
+    #[allow(
+        clippy::disallowed_methods,
+        reason = "the one place that reads the clock"
+    )]
+    pub fn of(wait_max: Duration) -> Patience {
+        let begun = Instant::now();
+        Patience { begun, wait_max }
+    }
+
+    /// What is left of it.
+    pub fn left(&self) -> Duration {
+        self.wait_max.saturating_sub(self.begun.elapsed())
+    }
+}
+
 /// The real one.
 #[derive(Debug)]
 pub struct RealWorld {
@@ -153,9 +183,8 @@ impl World for RealWorld {
         })
     }
 
-    #[allow(clippy::disallowed_methods, reason = "the one place that pauses")]
     fn sleep(&self, pause: Duration) {
-        std::thread::sleep(pause);
+        sleep(pause);
     }
 }
 

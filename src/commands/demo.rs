@@ -4,8 +4,9 @@
 use crate::cli::Upload;
 use crate::consent::Consent;
 use crate::emulator::{Emulator, Exchange, Moment, Options, Script};
+use crate::id;
 use crate::os::{self, Open};
-use crate::paths::Paths;
+use crate::paths::{OWN_BUFFER, Paths};
 use crate::settings::Settings;
 use crate::summary::Tense;
 use crate::terminal::{self, Progress};
@@ -20,12 +21,9 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex, PoisonError};
-use uuid::Uuid;
 
 /// The application that the sample events are of.
 const APP: &str = "atomic";
-
-const BUFFER: &str = "telemetry-events.jsonl";
 
 /// Runs the demonstration.
 ///
@@ -44,7 +42,7 @@ pub fn run() -> Result<ExitCode> {
     let samples = samples(world::now());
     append(&paths, &samples).context("cannot write the sample events")?;
     terminal::print(&format!(
-        "A program appended {} lines to {BUFFER}:",
+        "A program appended {} lines to {OWN_BUFFER}:",
         samples.lines().count()
     ));
     for line in samples.lines() {
@@ -72,7 +70,7 @@ pub fn run() -> Result<ExitCode> {
     }
     show_arrived(&arrived.lock().unwrap_or_else(PoisonError::into_inner));
     show_rejected(&paths)?;
-    let left = fs::metadata(paths.buffer(BUFFER))
+    let left = fs::metadata(paths.buffer(OWN_BUFFER))
         .context("cannot look at the buffer")?
         .len();
     terminal::print(&format!("\nLeft in the buffer: {left} bytes."));
@@ -99,16 +97,16 @@ fn start(arrived: &Arc<Mutex<Vec<Exchange>>>) -> Result<Emulator> {
 
 /// The descriptor is closed again at once, as a producer should.
 fn append(paths: &Paths, lines: &str) -> io::Result<()> {
-    os::open(&paths.buffer(BUFFER), Open::Append)?.write_all(lines.as_bytes())
+    os::open(&paths.buffer(OWN_BUFFER), Open::Append)?.write_all(lines.as_bytes())
 }
 
 /// The three kinds of events that Atomic writes, one of them ten days old, and a line cut in two.
 fn samples(now: DateTime<Utc>) -> String {
-    let (person, session) = (new_id(), new_id());
+    let (person, session) = (id::random(), id::random());
     let event = |kind: &str, age: TimeDelta, more: Value| {
         let mut event = json!({
             "anonymousId": person,
-            "eventId": new_id(),
+            "eventId": id::random(),
             "eventType": kind,
             "timestamp": (now - age).to_rfc3339_opts(SecondsFormat::Millis, true),
             "platform": "linux",
@@ -135,10 +133,6 @@ fn samples(now: DateTime<Utc>) -> String {
         String::new(),
     ]
     .join("\n")
-}
-
-fn new_id() -> String {
-    Uuid::new_v4().to_string()
 }
 
 fn show_arrived(exchanges: &[Exchange]) {
@@ -195,7 +189,7 @@ struct Folder(PathBuf);
 
 impl Folder {
     fn new() -> Result<Folder> {
-        let path = std::env::temp_dir().join(format!("telemetry-upload-demo-{}", new_id()));
+        let path = std::env::temp_dir().join(format!("telemetry-upload-demo-{}", id::random()));
         os::create_private_dir(&path).with_context(|| format!("cannot make {}", path.display()))?;
         Ok(Folder(path))
     }

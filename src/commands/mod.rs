@@ -2,4 +2,6 @@
 
 pub mod demo;
 pub mod emulator;
+pub mod hook;
 pub mod pass;
+pub mod record;

@@ -2,14 +2,18 @@
 
 use crate::cli::Upload;
 use crate::consent::{self, Consent};
+use crate::detach;
 use crate::dry_run;
 use crate::ledger;
+use crate::outlook::{self, Outlook};
 use crate::paths::Paths;
+use crate::recorder::Recorder;
+use crate::session;
 use crate::settings::Settings;
 use crate::summary::{Ending, Summary, Tense};
 use crate::terminal::{self, Progress};
 use crate::upload::{Mode, Pass};
-use crate::watchdog;
+use crate::watchdog::{self, Watchdog};
 use crate::world::{self, RealWorld};
 use anyhow::Result;
 use std::collections::BTreeMap;
@@ -21,30 +25,64 @@ use std::time::Duration;
 /// # Errors
 /// Nothing can be said about any buffer: a bad application name, no home folder.
 pub fn run(flags: &Upload, env: &BTreeMap<String, String>) -> Result<ExitCode> {
-    let paths = Paths::find(flags.app(), flags.data_dir(), env)?;
-    let may = || consent::ask(env, flags.app(), &paths.consent());
-    let summary = match may() {
-        Consent::Denied(rule) => Summary::ended(Ending::Off(rule.to_string())),
-        Consent::Allowed => allowed(flags, &paths, &may),
+    let (app, data_dir) = (flags.application.app(), flags.application.data_dir());
+    let paths = Paths::find(app, data_dir, env)?;
+    let pass = || {
+        let may = || consent::ask(env, app, &paths.consent());
+        let summary = match may() {
+            Consent::Denied(rule) => Summary::ended(Ending::Off(rule.to_string())),
+            Consent::Allowed => allowed(flags, app, &paths, &may),
+        };
+        say(flags, &summary);
+        ExitCode::from(summary.exit_code())
     };
-    say(flags, &summary);
-    Ok(ExitCode::from(summary.exit_code()))
+    if !flags.detaching.detached {
+        return Ok(pass());
+    }
+    let recorder = Recorder::within(app, data_dir, env.clone())?;
+    detach::run(&paths, || {
+        // A journal that cannot be cleared away must not stop the sending.
+        let _ = session::end_the_silent(&recorder, world::now());
+        pass()
+    })
+}
+
+/// Starts such a pass detached, if there is anything for it to do. Whatever goes wrong, the host goes
+/// on; the pass writes its own log.
+pub fn detach(flags: &Upload, env: &BTreeMap<String, String>) -> ExitCode {
+    let (app, data_dir) = (flags.application.app(), flags.application.data_dir());
+    let started = || {
+        let paths = Paths::find(app, data_dir, env)?;
+        let arguments = std::env::args_os().skip(1);
+        let mut command =
+            detach::this_program_again(arguments, flags.connection_string.as_deref())?;
+        detach::start(app, &paths, env, &mut command)
+    };
+    let words = started().map_or_else(|err| format!("{err:#}"), |started| started.to_string());
+    if flags.detaching.verbose {
+        terminal::complain(&words);
+    }
+    ExitCode::SUCCESS
 }
 
 /// Telemetry is on. Whatever goes wrong from here on is an ending of the pass.
-fn allowed(flags: &Upload, paths: &Paths, may: &dyn Fn() -> Consent) -> Summary {
+fn allowed(flags: &Upload, app: &str, paths: &Paths, may: &dyn Fn() -> Consent) -> Summary {
     let misconfigured = |err: anyhow::Error| {
         let ending = Ending::Misconfigured(format!("{err:#}"));
         failed(paths, flags, Summary::ended(ending))
     };
-    let settings = match Settings::resolve(flags, flags.app(), paths) {
+    let settings = match Settings::resolve(flags, app, paths) {
         Ok(settings) => settings,
         Err(err) => return misconfigured(err),
     };
     if let (Some(warning), true) = (settings.connection.warning, flags.flush) {
         terminal::complain(warning);
     }
-    watch(flags, paths, settings.limits.deadline);
+    // By far the most common case needs no thread, no certificate and no connection.
+    if let Ok(Outlook::Nothing) = outlook::look(paths, world::now()) {
+        return Summary::ended(Ending::Nothing);
+    }
+    let _watchdog = watch(flags, paths, settings.limits.deadline);
     let world = match RealWorld::new(&settings.limits, settings.ca_file.as_deref()) {
         Ok(world) => world,
         Err(err) => return misconfigured(err),
@@ -72,7 +110,7 @@ fn allowed(flags: &Upload, paths: &Paths, may: &dyn Fn() -> Consent) -> Summary 
 }
 
 /// Ends the process should it still run after the deadline, and says so where it can be seen.
-fn watch(flags: &Upload, paths: &Paths, deadline: Duration) {
+fn watch(flags: &Upload, paths: &Paths, deadline: Duration) -> Watchdog {
     const WORDS: &str =
         "the pass hung and was ended at its deadline; nothing is lost, the next pass goes on";
     let exit_code = Summary::ended(Ending::Later(String::new())).exit_code();
@@ -84,7 +122,7 @@ fn watch(flags: &Upload, paths: &Paths, deadline: Duration) {
         if !dry_run {
             ledger::log(&paths, world::now(), &format!("exit {exit_code} {WORDS}"));
         }
-    });
+    })
 }
 
 /// A pass that could not begin. The log is the only one who hears of it in the background.

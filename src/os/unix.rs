@@ -1,11 +1,15 @@
 //! Unix: run on Linux; macOS differs only in what `boot` can say.
 
 use super::refused;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 use std::fs::{DirBuilder, File, Metadata, OpenOptions};
 use std::io::{self, Seek};
+use std::os::fd::AsFd;
 use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::Duration;
 
 pub(super) fn open_nofollow(options: &mut OpenOptions, path: &Path) -> io::Result<File> {
     let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
@@ -87,6 +91,53 @@ impl Drop for AppendMode<'_> {
             let _ = fcntl_setfl(self.0, flags - OFlags::APPEND);
         }
     }
+}
+
+pub(super) fn read_stdin(into: &mut [u8], wait_max: Duration) -> io::Result<Option<usize>> {
+    // Not std's, whose buffer would hold bytes that poll knows nothing of.
+    let stdin = rustix::stdio::stdin();
+    if !is_readable(stdin, wait_max)? {
+        return Ok(None);
+    }
+    Ok(Some(rustix::io::retry_on_intr(|| {
+        rustix::io::read(stdin, &mut *into)
+    })?))
+}
+
+/// Whether there is something to read, or nothing will ever be.
+fn is_readable(fd: impl AsFd, wait_max: Duration) -> io::Result<bool> {
+    let wait = Timespec::try_from(wait_max).map_err(io::Error::other)?;
+    let mut fds = [PollFd::new(&fd, PollFlags::IN)];
+    match poll(&mut fds, Some(&wait)) {
+        Ok(ready) => Ok(ready > 0),
+        // A signal that did not end us: whoever waits looks at the clock and asks again.
+        Err(rustix::io::Errno::INTR) => Ok(false),
+        Err(err) => Err(err.into()),
+    }
+}
+
+pub(super) fn start_detached(command: &mut Command, wait_max: Duration) -> io::Result<()> {
+    // A lock that a shell holds on its descriptor 9 must not live on in the child, nor may a pipe
+    // whose end somebody waits for.
+    close_fds::set_fds_cloexec(3, &[]);
+    let child = command
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()?;
+    if let Some(sign) = &child.stdout {
+        // The end of this pipe is the child's sign that it has left; it writes nothing.
+        is_readable(sign, wait_max)?;
+    }
+    Ok(())
+}
+
+pub(super) fn leave_session() -> io::Result<()> {
+    // It fails for the leader of a process group, which only somebody who starts us by hand makes us.
+    let _ = rustix::process::setsid();
+    rustix::process::chdir("/")?;
+    let null = File::options().write(true).open("/dev/null")?;
+    rustix::stdio::dup2_stdout(&null)?;
+    Ok(())
 }
 
 #[cfg(target_os = "linux")]

@@ -1,9 +1,12 @@
 //! Windows: written with care, never run.
 
 use std::fs::{File, Metadata, OpenOptions};
-use std::io::{self, Seek};
+use std::io::{self, Read, Seek};
 use std::os::windows::fs::FileExt;
+use std::os::windows::process::CommandExt;
 use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::Duration;
 
 pub(super) fn open_nofollow(options: &mut OpenOptions, path: &Path) -> io::Result<File> {
     if std::fs::symlink_metadata(path).is_ok_and(|found| found.is_symlink()) {
@@ -59,6 +62,31 @@ impl AppendMode {
     pub(super) fn position(&mut self) -> io::Result<u64> {
         self.0.stream_position()
     }
+}
+
+// Waits as long as it takes: a pipe cannot be polled here without more than std offers.
+pub(super) fn read_stdin(into: &mut [u8], _wait_max: Duration) -> io::Result<Option<usize>> {
+    io::stdin().lock().read(into).map(Some)
+}
+
+/// No console, and no Ctrl-C from the host's; the numbers are those of `processthreadsapi.h`.
+const DETACHED_PROCESS: u32 = 0x0000_0008;
+const CREATE_NEW_PROCESS_GROUP: u32 = 0x0000_0200;
+
+// std lets a child inherit every inheritable handle, the host's pipes too (rust-lang/rust#54760), so
+// a host that waits for their end may wait for the pass.
+pub(super) fn start_detached(command: &mut Command, _wait_max: Duration) -> io::Result<()> {
+    command
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .creation_flags(DETACHED_PROCESS | CREATE_NEW_PROCESS_GROUP)
+        .spawn()?;
+    Ok(())
+}
+
+// It was born without a session to leave.
+pub(super) fn leave_session() -> io::Result<()> {
+    Ok(())
 }
 
 pub(super) fn boot() -> Option<(String, i64)> {

@@ -1,0 +1,127 @@
+//! How this program appends to a buffer: as a producer among others.
+
+use crate::lock;
+use crate::os::{self, Open};
+use crate::paths::Paths;
+use anyhow::{Context, Result};
+use std::fs::File;
+use std::io;
+use std::path::Path;
+
+/// Appends one line, given without its newline, with one write, under the buffer's lock. A buffer
+/// whose last line was torn gets a newline first, or the new line would be lost with it.
+///
+/// # Errors
+/// A buffer that is not a plain file of this user's own, or a full disk.
+pub fn line(paths: &Paths, buffer: &str, line: &[u8]) -> Result<()> {
+    let path = paths.buffer(buffer);
+    let context = || format!("cannot append to {}", path.display());
+    let file = open(&path).with_context(context)?;
+    #[cfg(windows)]
+    let sidecar = os::open(&paths.sidecar(buffer), Open::Create).with_context(context)?;
+    #[cfg(windows)]
+    let lock_file = &sidecar;
+    #[cfg(not(windows))]
+    let lock_file = &file;
+    let held = lock::take(lock_file, lock::WAIT_OF_PRODUCER).with_context(context)?;
+    let mut bytes = Vec::with_capacity(line.len() + 2);
+    // Without the lock somebody may be in the middle of a line. A blank line costs nothing.
+    if held.is_none() || ends_torn(&file).with_context(context)? {
+        bytes.push(b'\n');
+    }
+    bytes.extend_from_slice(line);
+    bytes.push(b'\n');
+    os::write_once(&file, &bytes).with_context(context)
+}
+
+/// While the uploader holds its lease, for microseconds, an open that does not wait is refused.
+fn open(path: &Path) -> io::Result<File> {
+    let opened = lock::patiently(lock::WAIT_OF_PRODUCER, || {
+        match os::open(path, Open::Append) {
+            Err(err) if err.kind() == io::ErrorKind::WouldBlock => Ok(None),
+            opened => opened.map(Some),
+        }
+    })?;
+    opened.ok_or_else(|| io::ErrorKind::WouldBlock.into())
+}
+
+fn ends_torn(file: &File) -> io::Result<bool> {
+    let length = file.metadata()?.len();
+    let mut last = [b'\n'];
+    if length > 0 {
+        os::read_at(file, &mut last, length - 1)?;
+    }
+    Ok(last != *b"\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::lease::{self, Lease};
+    use crate::paths::OWN_BUFFER;
+    use std::collections::BTreeMap;
+    use std::fs;
+    use std::time::Duration;
+
+    fn sandbox() -> (tempfile::TempDir, Paths) {
+        let folder = tempfile::tempdir().unwrap();
+        let paths = Paths::find("a", Some(folder.path()), &BTreeMap::new()).unwrap();
+        (folder, paths)
+    }
+
+    fn check(before: &str, expected: &str) {
+        let (_folder, paths) = sandbox();
+        fs::write(paths.buffer(OWN_BUFFER), before).unwrap();
+        line(&paths, OWN_BUFFER, b"{}").unwrap();
+        assert_eq!(
+            fs::read_to_string(paths.buffer(OWN_BUFFER)).unwrap(),
+            expected
+        );
+    }
+
+    #[test]
+    fn a_line_goes_behind_what_is_there() {
+        check("", "{}\n");
+        check("{\"a\":1}\n", "{\"a\":1}\n{}\n");
+        check("\n", "\n{}\n");
+    }
+
+    #[test]
+    fn a_torn_line_is_ended_first() {
+        check("{\"a\":", "{\"a\":\n{}\n");
+        check("\0", "\0\n{}\n");
+    }
+
+    #[test]
+    fn a_holder_that_hangs_is_not_waited_for() {
+        let (_folder, paths) = sandbox();
+        let hung = os::open(&paths.buffer(OWN_BUFFER), Open::Append).unwrap();
+        let _held = lock::take_now(&hung).unwrap().unwrap();
+        line(&paths, OWN_BUFFER, b"{}").unwrap();
+        assert_eq!(
+            fs::read_to_string(paths.buffer(OWN_BUFFER)).unwrap(),
+            "\n{}\n"
+        );
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn the_uploaders_lease_is_waited_for() {
+        let (_folder, paths) = sandbox();
+        let uploader = os::open(&paths.buffer(OWN_BUFFER), Open::Create).unwrap();
+        let Lease::Held(lease) = lease::take(&uploader) else {
+            panic!("no lease on this file system");
+        };
+        std::thread::scope(|scope| {
+            let appending = scope.spawn(|| line(&paths, OWN_BUFFER, b"{}"));
+            lock::patiently(Duration::from_millis(20), || Ok(None::<()>)).unwrap();
+            assert!(!appending.is_finished(), "it did not wait");
+            drop(lease);
+            appending.join().unwrap().unwrap();
+        });
+        assert_eq!(
+            fs::read_to_string(paths.buffer(OWN_BUFFER)).unwrap(),
+            "{}\n"
+        );
+    }
+}

@@ -1,0 +1,220 @@
+//! Starting a pass that outlives whoever asks for it, and that nobody waits for.
+//!
+//! A host kills the process group of a hook that takes too long, closes the terminal, waits for the
+//! end of a pipe that a child inherited. So the pass gets a session of its own, no descriptor of the
+//! host's, and `/` as its folder, and whoever started it returns only once all of that is so.
+//!
+//! A thousand events in a minute must not start a thousand passes, and the last of them must not be
+//! left behind either. So a detached pass stays for a while after its work ([`GATHER`]), holding
+//! `detached.lock`, then lets the lock go and looks once more. Whoever appends an event and finds the
+//! lock taken may leave: that last look is yet to come.
+
+use crate::consent::{self, Consent};
+use crate::lock;
+use crate::os::{self, Open};
+use crate::outlook::{self, Outlook};
+use crate::paths::Paths;
+use crate::world;
+use anyhow::{Context, Result};
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::fmt;
+use std::fs::File;
+use std::io;
+use std::process::{Command, ExitCode, Stdio};
+use std::time::Duration;
+
+/// How long a detached pass stays to gather what comes next: at most four of them start in a minute,
+/// and an event waits at most this long.
+pub const GATHER: Duration = Duration::from_secs(15);
+
+/// The longest wait for the child to leave our session. It takes a millisecond; more is a machine in
+/// trouble, and then the host comes first.
+const LEAVING_MAX: Duration = Duration::from_secs(1);
+
+/// Set for a detached pass, so that nothing it might ever start could detach another.
+const GUARD: &str = "TELEMETRY_UPLOAD_DETACHED";
+
+/// What came of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Started {
+    /// A pass is on its way.
+    Yes,
+    /// No process was started, for this reason.
+    No(String),
+}
+
+impl fmt::Display for Started {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Started::Yes => f.write_str("a pass is on its way"),
+            Started::No(why) => write!(f, "no pass was started: {why}"),
+        }
+    }
+}
+
+/// Starts a detached pass with these arguments, if there is anything for it to do.
+///
+/// # Errors
+/// The data folder cannot be looked at, or no process be started.
+pub fn start(
+    app: &str,
+    paths: &Paths,
+    env: &BTreeMap<String, String>,
+    command: &mut Command,
+) -> Result<Started> {
+    if env.contains_key(GUARD) {
+        return Ok(Started::No("this is a detached pass itself".to_owned()));
+    }
+    if let Consent::Denied(rule) = consent::ask(env, app, &paths.consent()) {
+        return Ok(Started::No(format!("telemetry is off: {rule}")));
+    }
+    match outlook::look(paths, world::now())? {
+        Outlook::Waiting => {}
+        Outlook::Nothing => return Ok(Started::No("nothing is waiting".to_owned())),
+        Outlook::Paused(pause) => return Ok(Started::No(pause.reason)),
+    }
+    let lock_file = open_lock(paths)?;
+    let busy = || Ok(Started::No("another pass is at work".to_owned()));
+    // Kept until the child is on its own: a second one that asks meanwhile must not start another.
+    let Some(_held) = lock::take_now(&lock_file).context("cannot lock upload/detached.lock")?
+    else {
+        return busy();
+    };
+    if is_uploader_busy(paths) {
+        return busy();
+    }
+    os::start_detached(
+        command
+            .env(GUARD, "1")
+            .arg("--detached")
+            .stdin(Stdio::null()),
+        LEAVING_MAX,
+    )
+    .context("cannot start a pass")?;
+    Ok(Started::Yes)
+}
+
+/// This program, for [`start`], to do a pass over these buffers.
+///
+/// # Errors
+/// The system does not say where this program is.
+pub fn this_program(app: &str, paths: &Paths) -> Result<Command> {
+    let mut command = Command::new(std::env::current_exe().context("cannot find myself")?);
+    command.args(["--app", app, "--data-dir"]).arg(paths.data());
+    Ok(command)
+}
+
+/// This program, for [`start`], called as it was called itself. A connection string goes by the
+/// environment, since others can see the arguments of a process.
+///
+/// # Errors
+/// The system does not say where this program is.
+pub fn this_program_again(
+    arguments: impl IntoIterator<Item = OsString>,
+    connection_string: Option<&str>,
+) -> Result<Command> {
+    let mut command = Command::new(std::env::current_exe().context("cannot find myself")?);
+    command.args(without_our_own(arguments));
+    if let Some(text) = connection_string {
+        command.env("APPLICATIONINSIGHTS_CONNECTION_STRING", text);
+    }
+    Ok(command)
+}
+
+fn without_our_own(arguments: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
+    const SECRET: &str = "--connection-string";
+    let mut kept = Vec::new();
+    let mut arguments = arguments.into_iter();
+    while let Some(argument) = arguments.next() {
+        let text = argument.to_string_lossy();
+        if text == SECRET {
+            arguments.next();
+        } else if text != "--detach" && !text.starts_with(&format!("{SECRET}=")) {
+            kept.push(argument);
+        }
+    }
+    kept
+}
+
+/// For hosts that use this crate as a library: lets the program `telemetry-upload` detach itself.
+///
+/// # Errors
+/// The program is neither beside this one nor on the `PATH`, or failed.
+pub fn by_program(app: &str, paths: &Paths) -> Result<()> {
+    const NAME: &str = "telemetry-upload";
+    let run = |program: OsString| {
+        Command::new(program)
+            .args(["--detach", "--app", app, "--data-dir"])
+            .arg(paths.data())
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .status()
+    };
+    let beside = std::env::current_exe().map(|me| me.with_file_name(NAME).into_os_string());
+    let done = match beside.and_then(run) {
+        Err(err) if err.kind() == io::ErrorKind::NotFound => run(NAME.into()),
+        done => done,
+    };
+    done.with_context(|| {
+        format!("cannot start {NAME}; install it beside this program or on the PATH")
+    })?;
+    Ok(())
+}
+
+/// The detached process itself: on its own, one pass, a while of gathering, and the last look.
+///
+/// # Errors
+/// The session cannot be left, or the lock not be used.
+pub fn run(paths: &Paths, pass: impl Fn() -> ExitCode) -> Result<ExitCode> {
+    os::leave_session().context("cannot leave the session")?;
+    let lock_file = open_lock(paths)?;
+    // Whoever started us lets it go in a moment.
+    let held = lock::take(&lock_file, LEAVING_MAX).context("cannot lock upload/detached.lock")?;
+    if held.is_none() {
+        return Ok(ExitCode::SUCCESS);
+    }
+    pass();
+    world::sleep(GATHER);
+    drop(held);
+    Ok(pass())
+}
+
+fn open_lock(paths: &Paths) -> Result<File> {
+    let folder = paths.upload();
+    os::create_private_dir(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
+    let path = paths.detached_lock();
+    os::open(&path, Open::Create).with_context(|| format!("cannot open {}", path.display()))
+}
+
+/// A pass at work sees what is waiting before it ends: see [`crate::news`].
+fn is_uploader_busy(paths: &Paths) -> bool {
+    os::open(&paths.uploader_lock(), Open::Update)
+        .is_ok_and(|file| lock::take_now(&file).is_ok_and(|held| held.is_none()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(arguments: &[&str], expected: &[&str]) {
+        let given = arguments.iter().map(OsString::from);
+        assert_eq!(without_our_own(given), expected, "{arguments:?}");
+    }
+
+    #[test]
+    fn a_child_gets_our_arguments_but_no_secret() {
+        check(&["--detach"], &[]);
+        check(
+            &["--app", "x", "--detach", "--age-days", "3"],
+            &["--app", "x", "--age-days", "3"],
+        );
+        check(&["--connection-string", "s", "--detach"], &[]);
+        check(
+            &["--connection-string=s", "--ca-file", "c"],
+            &["--ca-file", "c"],
+        );
+        check(&["--connection-string"], &[]);
+    }
+}

@@ -1,0 +1,23 @@
+//! Claude Code (measured with 2.1.329): hooks in its settings or in a plugin.
+
+use super::{Dialect, Spelling, TurnKey};
+
+pub(super) const DIALECT: Dialect = Dialect {
+    session: "session_id",
+    turn: TurnKey::Id("prompt_id"),
+    start: "SessionStart",
+    // It names commands of the person's and of plugins, and is silent about `/exit` and `/clear`.
+    command: "UserPromptExpansion",
+    command_in: Spelling::Named("command_name"),
+    end: "SessionEnd",
+    // `claude-code_2-1-329_agent`
+    version: |_, env| {
+        let name = env.get("AI_AGENT")?.strip_prefix("claude-code_")?;
+        Some(name.split('_').next()?.replace('-', "."))
+    },
+    // The variable alone proves nothing: whatever Claude starts inherits it.
+    is_certain: |payload, env| {
+        let session = env.get("CLAUDE_CODE_SESSION_ID").map(String::as_str);
+        session.is_some() && session == payload.session() || payload.has_transcript_below(".claude")
+    },
+};

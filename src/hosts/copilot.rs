@@ -1,0 +1,20 @@
+//! GitHub Copilot CLI (measured with 1.0.102). The spelling of an event's key in its hooks file decides
+//! what the payload looks like: ours are `PascalCase`, and so it looks like Claude's.
+
+use super::{Dialect, Spelling, TurnKey};
+
+pub(super) const DIALECT: Dialect = Dialect {
+    session: "session_id",
+    turn: TurnKey::Time("timestamp"),
+    start: "SessionStart",
+    command: "UserPromptSubmit",
+    command_in: Spelling::FirstWord("prompt"),
+    end: "SessionEnd",
+    version: |_, env| env.get("COPILOT_CLI_BINARY_VERSION").cloned(),
+    // What it starts inherits the variable, but says where its transcript is, or no time.
+    is_certain: |payload, env| {
+        env.contains_key("COPILOT_CLI")
+            && payload.0.contains_key("timestamp")
+            && !payload.0.contains_key("transcript_path")
+    },
+};

@@ -1,0 +1,224 @@
+//! The agents whose hooks call us: which one it is, and what it says.
+//!
+//! Hooks leak from host to host. Copilot and Cursor run the hooks in Claude's settings too, and a
+//! Codex that was started by Claude inherits Claude's environment. So whatever host the hook was
+//! installed for is only presumed: what the payload and the environment say together is believed
+//! first. Facts and versions: README, "Assumptions".
+
+mod allowed;
+mod claude;
+mod codex;
+mod copilot;
+mod cursor;
+mod gemini;
+mod opencode;
+
+use anyhow::{Result, bail};
+use serde_json::{Map, Value};
+use std::collections::BTreeMap;
+
+/// An agent that has hooks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Host {
+    /// Claude Code.
+    Claude,
+    /// GitHub Copilot CLI.
+    Copilot,
+    /// Codex CLI.
+    Codex,
+    /// `OpenCode`.
+    OpenCode,
+    /// Gemini CLI.
+    Gemini,
+    /// Cursor.
+    Cursor,
+}
+
+impl Host {
+    /// Every host once.
+    pub const ALL: [Host; 6] = [
+        Host::Claude,
+        Host::Copilot,
+        Host::OpenCode,
+        Host::Codex,
+        Host::Gemini,
+        Host::Cursor,
+    ];
+
+    /// Its name in arguments, and the `agentType` of its events.
+    pub fn name(self) -> &'static str {
+        match self {
+            Host::Claude => "claude",
+            Host::Copilot => "copilot",
+            Host::Codex => "codex",
+            Host::OpenCode => "opencode",
+            Host::Gemini => "gemini",
+            Host::Cursor => "cursor",
+        }
+    }
+
+    /// The host of this name.
+    ///
+    /// # Errors
+    /// The names there are.
+    pub fn from_name(name: &str) -> Result<Host> {
+        match Host::ALL.into_iter().find(|host| host.name() == name) {
+            Some(host) => Ok(host),
+            None => bail!("the hosts are {}", Host::ALL.map(Host::name).join(", ")),
+        }
+    }
+
+    fn dialect(self) -> &'static Dialect {
+        match self {
+            Host::Claude => &claude::DIALECT,
+            Host::Copilot => &copilot::DIALECT,
+            Host::Codex => &codex::DIALECT,
+            Host::OpenCode => &opencode::DIALECT,
+            Host::Gemini => &gemini::DIALECT,
+            Host::Cursor => &cursor::DIALECT,
+        }
+    }
+}
+
+/// How a host's payload is read.
+struct Dialect {
+    /// The key of the session's id.
+    session: &'static str,
+    /// What one turn of the conversation is told by.
+    turn: TurnKey,
+    /// The event that begins a session.
+    start: &'static str,
+    /// The event in which a slash command may be found.
+    command: &'static str,
+    /// Where it is found there.
+    command_in: Spelling,
+    /// The event that ends a session.
+    end: &'static str,
+    /// The version of the host, if it says.
+    version: fn(&Payload, &Env) -> Option<String>,
+    /// Whether this payload, in this environment, can be no other host's.
+    is_certain: fn(&Payload, &Env) -> bool,
+}
+
+/// What a turn is told by.
+enum TurnKey {
+    /// An id, in this field.
+    Id(&'static str),
+    /// The time, in this field: two calls for one turn may differ in it.
+    Time(&'static str),
+}
+
+/// Where a slash command is found.
+enum Spelling {
+    /// The host names it, in this field.
+    Named(&'static str),
+    /// It is the first word of what was typed, in this field.
+    FirstWord(&'static str),
+}
+
+/// The environment.
+type Env = BTreeMap<String, String>;
+
+/// The JSON object that a host gives its hook. Nearly all of it is nobody's business.
+#[derive(Debug)]
+pub struct Payload(pub Map<String, Value>);
+
+impl Payload {
+    fn text(&self, key: &str) -> Option<&str> {
+        let text = self.0.get(key).and_then(Value::as_str);
+        text.filter(|text| !text.is_empty())
+    }
+
+    fn event(&self) -> Option<&str> {
+        self.text("hook_event_name")
+    }
+
+    fn session(&self) -> Option<&str> {
+        self.text("session_id")
+    }
+
+    /// Whether the transcript lies in the folder of this name. Where it lies tells the host; the path
+    /// itself goes nowhere.
+    fn has_transcript_below(&self, folder: &str) -> bool {
+        let path = self.text("transcript_path").unwrap_or_default();
+        path.split(['/', '\\']).any(|part| part == folder)
+    }
+}
+
+/// What a host said, as far as it may be known. `allowed.rs` has the rules.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Notice {
+    /// Who said it.
+    pub host: Host,
+    /// The host's version.
+    pub version: Option<String>,
+    /// The session's id as the host writes it: only ever hashed.
+    pub session: String,
+    /// What the turn is told by: only ever hashed.
+    pub turn: Turn,
+    /// The family and version of the model.
+    pub model: Option<String>,
+    /// What happened.
+    pub what: What,
+}
+
+/// What a turn of the conversation is told by.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Turn {
+    /// Its id.
+    Id(String),
+    /// Its time as the host writes it, or nothing: two calls for it may differ.
+    Time(Option<String>),
+}
+
+/// What happens in a session and is recorded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum What {
+    /// It began; why, in one word of a closed list.
+    Start(&'static str),
+    /// A slash command was given; its name, with the slash.
+    Command(String),
+    /// It ended; why, in one word of a closed list.
+    End(&'static str),
+}
+
+/// The host that is speaking; the presumed one if nothing shows which it is.
+pub fn recognise(payload: &Payload, env: &Env, presumed: Option<Host>) -> Option<Host> {
+    let certain = |host: &Host| (host.dialect().is_certain)(payload, env);
+    Host::ALL.into_iter().find(certain).or(presumed)
+}
+
+/// Takes from a payload what may be known. `None` for anything but the three moments of a session
+/// that are recorded.
+pub fn read(host: Host, payload: &Payload, env: &Env) -> Option<Notice> {
+    let dialect = host.dialect();
+    let event = payload.event()?;
+    let what = if event.eq_ignore_ascii_case(dialect.start) {
+        What::Start(allowed::trigger(payload.text("source")))
+    } else if event.eq_ignore_ascii_case(dialect.end) {
+        What::End(allowed::reason(payload.text("reason")))
+    } else if event.eq_ignore_ascii_case(dialect.command) {
+        What::Command(match dialect.command_in {
+            Spelling::Named(key) => allowed::named_command(payload.text(key)?)?,
+            Spelling::FirstWord(key) => allowed::typed_command(payload.text(key)?)?,
+        })
+    } else {
+        return None;
+    };
+    Some(Notice {
+        host,
+        version: (dialect.version)(payload, env).filter(|version| allowed::is_version(version)),
+        session: payload.text(dialect.session)?.to_owned(),
+        turn: turn(&dialect.turn, payload),
+        model: payload.text("model").map(allowed::model),
+        what,
+    })
+}
+
+fn turn(key: &TurnKey, payload: &Payload) -> Turn {
+    let text = |key| payload.text(key).map(str::to_owned);
+    match key {
+        TurnKey::Id(key) => text(key).map_or(Turn::Time(None), Turn::Id),
+        TurnKey::Time(key) => Turn::Time(text(key)),
+    }
+}

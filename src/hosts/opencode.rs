@@ -1,0 +1,18 @@
+//! `OpenCode` (measured with 1.18.33): its plugin, `hooks/opencode/telemetry-upload.ts`, tells us what
+//! happened under `OpenCode`'s own names.
+
+use super::{Dialect, Spelling, TurnKey};
+
+pub(super) const DIALECT: Dialect = Dialect {
+    session: "session_id",
+    turn: TurnKey::Id("turn_id"),
+    start: "session.created",
+    command: "command.execute.before",
+    command_in: Spelling::Named("command_name"),
+    end: "dispose",
+    version: |payload, _| payload.text("version").map(str::to_owned),
+    is_certain: |payload, _| {
+        let names = [DIALECT.start, DIALECT.command, DIALECT.end];
+        payload.event().is_some_and(|event| names.contains(&event))
+    },
+};

@@ -1,0 +1,71 @@
+//! Reading a JSON object from standard input that somebody else writes, or does not: bounded in size
+//! and in time, and done as soon as the object is whole, whether its writer closes the pipe or not.
+
+use crate::os;
+use crate::world::Patience;
+use serde::de::IgnoredAny;
+use std::io;
+use std::time::Duration;
+
+/// Once it has begun to come, the rest has this long at least.
+const REST_WAIT: Duration = Duration::from_secs(1);
+
+/// What came.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Heard {
+    /// Everything there was, up to the end or to the end of the object.
+    All(Vec<u8>),
+    /// Not a byte in all this time, and no end.
+    Nothing,
+    /// The time ran out in the middle.
+    Part,
+    /// More than is read here.
+    TooMuch,
+}
+
+/// Reads until the end, the end of the object, or the limits; `wait_max` is for the first of it.
+///
+/// # Errors
+/// Whatever the system says.
+pub fn read_object(bytes_max: usize, wait_max: Duration) -> io::Result<Heard> {
+    let mut patience = Patience::of(wait_max);
+    let mut text = Vec::new();
+    let mut chunk = [0; 16 * 1024];
+    loop {
+        let read = match os::read_stdin(&mut chunk, patience.left())? {
+            Some(read) => read,
+            None if !patience.left().is_zero() => continue,
+            None if text.is_empty() => return Ok(Heard::Nothing),
+            None => return Ok(Heard::Part),
+        };
+        if text.is_empty() {
+            patience = Patience::of(wait_max.max(REST_WAIT));
+        }
+        text.extend_from_slice(&chunk[..read]);
+        if text.len() > bytes_max {
+            return Ok(Heard::TooMuch);
+        }
+        if read == 0 || is_whole(&text) {
+            return Ok(Heard::All(text));
+        }
+    }
+}
+
+fn is_whole(text: &[u8]) -> bool {
+    text.trim_ascii_end().ends_with(b"}") && serde_json::from_slice::<IgnoredAny>(text).is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_object_is_whole_when_it_parses() {
+        for whole in ["{}", "{\"a\":{\"b\":1}}\n"] {
+            assert!(is_whole(whole.as_bytes()), "{whole}");
+        }
+        for part in ["", "{", "{\"a\":{\"b\":1}", "{\"a\":\"}", "[{}]"] {
+            assert!(!is_whole(part.as_bytes()), "{part}");
+        }
+    }
+}
