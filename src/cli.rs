@@ -204,6 +204,9 @@ pub struct Limit {
     /// Longest duration of a pass [default: 300]
     #[arg(long, value_name = "SECONDS")]
     pub deadline_s: Option<u64>,
+    /// Seconds a detached pass stays for what comes next [default: 15]
+    #[arg(long, value_name = "SECONDS")]
+    pub gather_s: Option<u64>,
     /// Longest duration of a request [default: 5000]
     #[arg(long, value_name = "MS")]
     pub request_timeout_ms: Option<u64>,

@@ -5,15 +5,17 @@
 //! host's, and `/` as its folder, and whoever started it returns only once all of that is so.
 //!
 //! A thousand events in a minute must not start a thousand passes, and the last of them must not be
-//! left behind either. So a detached pass stays for a while after its work ([`GATHER`]), holding
-//! `detached.lock`, then lets the lock go and looks once more. Whoever appends an event and finds the
-//! lock taken may leave: that last look is yet to come.
+//! left behind either. So a detached pass stays for a while after its work, holding `detached.lock`,
+//! then lets the lock go and looks once more. Whoever appends an event and finds the lock taken may
+//! leave: that last look is yet to come. The lock is handed over: whoever starts the pass takes it, and
+//! the pass is born with it as its standard input, so of many who ask at once one starts one.
 
 use crate::consent::{self, Consent};
 use crate::lock;
 use crate::os::{self, Open};
 use crate::outlook::{self, Outlook};
 use crate::paths::Paths;
+use crate::upload::Mode;
 use crate::world;
 use anyhow::{Context, Result};
 use std::collections::BTreeMap;
@@ -23,10 +25,6 @@ use std::fs::File;
 use std::io;
 use std::process::{Command, ExitCode, Stdio};
 use std::time::Duration;
-
-/// How long a detached pass stays to gather what comes next: at most four of them start in a minute,
-/// and an event waits at most this long.
-pub const GATHER: Duration = Duration::from_secs(15);
 
 /// The longest wait for the child to leave our session. It takes a millisecond; more is a machine in
 /// trouble, and then the host comes first.
@@ -76,22 +74,19 @@ pub fn start(
     }
     let lock_file = open_lock(paths)?;
     let busy = || Ok(Started::No("another pass is at work".to_owned()));
-    // Kept until the child is on its own: a second one that asks meanwhile must not start another.
-    let Some(_held) = lock::take_now(&lock_file).context("cannot lock upload/detached.lock")?
-    else {
+    let Some(held) = lock::take_now(&lock_file).context("cannot lock upload/detached.lock")? else {
         return busy();
     };
     if is_uploader_busy(paths) {
         return busy();
     }
-    os::start_detached(
-        command
-            .env(GUARD, "1")
-            .arg("--detached")
-            .stdin(Stdio::null()),
-        LEAVING_MAX,
-    )
-    .context("cannot start a pass")?;
+    let lock_of_child = lock_file.try_clone().context("cannot start a pass")?;
+    let command = command
+        .env(GUARD, "1")
+        .arg("--detached")
+        .stdin(lock_of_child);
+    os::start_detached(command, LEAVING_MAX).context("cannot start a pass")?;
+    held.leave();
     Ok(Started::Yes)
 }
 
@@ -167,18 +162,19 @@ pub fn by_program(app: &str, paths: &Paths) -> Result<()> {
 ///
 /// # Errors
 /// The session cannot be left, or the lock not be used.
-pub fn run(paths: &Paths, pass: impl Fn() -> ExitCode) -> Result<ExitCode> {
+pub fn run(gather: Duration, pass: impl Fn(Mode) -> ExitCode) -> Result<ExitCode> {
     os::leave_session().context("cannot leave the session")?;
-    let lock_file = open_lock(paths)?;
-    // Whoever started us lets it go in a moment.
+    let lock_file = os::stdin_file().context("cannot use the lock")?;
+    // Ours already, but on Windows, where a lock is its process's: there the one who started us lets
+    // it go in a moment.
     let held = lock::take(&lock_file, LEAVING_MAX).context("cannot lock upload/detached.lock")?;
     if held.is_none() {
         return Ok(ExitCode::SUCCESS);
     }
-    pass();
-    world::sleep(GATHER);
+    pass(Mode::Gathering);
+    world::sleep(gather);
     drop(held);
-    Ok(pass())
+    Ok(pass(Mode::Background))
 }
 
 fn open_lock(paths: &Paths) -> Result<File> {

@@ -10,6 +10,13 @@ use std::time::Duration;
 #[derive(Debug)]
 pub struct Held<'a>(&'a File);
 
+impl Held<'_> {
+    /// Leaves the lock to a process that has inherited the open file, and with it the lock.
+    pub fn leave(self) {
+        std::mem::forget(self);
+    }
+}
+
 impl Drop for Held<'_> {
     fn drop(&mut self) {
         // Closing the descriptor or dying releases it too, so there is nothing to do about a failure.

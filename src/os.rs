@@ -214,6 +214,11 @@ pub fn read_stdin(into: &mut [u8], wait_max: Duration) -> io::Result<Option<usiz
     system::read_stdin(into, wait_max)
 }
 
+/// Standard input as a file, for a process that was given one.
+pub fn stdin_file() -> io::Result<File> {
+    system::stdin_file()
+}
+
 /// Starts a command that nothing of ours keeps company: it gets no descriptor of ours but the
 /// standard ones, and this returns once it has called [`leave_session`], or ended, or `wait_max`
 /// has passed. Until then a signal meant for our group, or our terminal's end, would still hit it.

@@ -41,6 +41,9 @@ pub struct Limits {
     pub pause_max: Duration,
     /// A whole pass. A backlog at the cap takes 1,500 requests, which a link of 200 ms answers in this.
     pub deadline: Duration,
+    /// How long a detached pass stays for what comes next: at most four of them start in a minute, and
+    /// an event waits at most this long.
+    pub gather: Duration,
     /// One request, connecting included; a large body over a slow link gets its share more.
     pub request_timeout: Duration,
     /// Finding the host and connecting to it: one lost packet is sent again after 1 s, a second after 3.
@@ -59,6 +62,7 @@ impl Default for Limits {
             pause_first: Duration::from_secs(1),
             pause_max: Duration::from_secs(30),
             deadline: Duration::from_secs(300),
+            gather: Duration::from_secs(15),
             request_timeout: Duration::from_secs(5),
             connect_timeout: Duration::from_secs(3),
         }
@@ -200,6 +204,10 @@ fn limits(flags: &Limit, config: &Limit) -> Result<Limits> {
             .deadline_s
             .or(config.deadline_s)
             .map_or(default.deadline, Duration::from_secs),
+        gather: flags
+            .gather_s
+            .or(config.gather_s)
+            .map_or(default.gather, Duration::from_secs),
         request_timeout: millis(
             flags.request_timeout_ms.or(config.request_timeout_ms),
             default.request_timeout,
@@ -243,6 +251,7 @@ fn check(limits: &Limits) -> Result<()> {
             30_000,
         ),
         ("deadline-s", limits.deadline.as_secs(), 1, 3_600),
+        ("gather-s", limits.gather.as_secs(), 0, 300),
         (
             "request-timeout-ms",
             u64::try_from(limits.request_timeout.as_millis()).unwrap_or(u64::MAX),

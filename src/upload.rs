@@ -31,6 +31,8 @@ use std::collections::VecDeque;
 pub enum Mode {
     /// A hook or a schedule: it honours the pause the server asked for.
     Background,
+    /// The same, where another pass follows that sees what is appended during this one.
+    Gathering,
     /// A person: it sends now, a last line without a newline too.
     Foreground,
 }
@@ -60,7 +62,7 @@ impl<W: World> Pass<'_, W> {
         let now = self.world.now();
         let pause = match outlook::look(self.paths, now)? {
             Outlook::Nothing => return Ok(Summary::ended(Ending::Nothing)),
-            Outlook::Paused(pause) if self.mode == Mode::Background => {
+            Outlook::Paused(pause) if self.mode != Mode::Foreground => {
                 let why = format!("{}; not before {}", pause.reason, minute(&pause.until));
                 return Ok(Summary::ended(Ending::Later(why)));
             }
@@ -97,7 +99,8 @@ impl<W: World> Pass<'_, W> {
             summary.add(round);
             drop(lock);
             // The look after the release: see `Closed::has_news`.
-            held = if !ended && closed.has_news(self.paths) {
+            let looks_again = !ended && self.mode != Mode::Gathering;
+            held = if looks_again && closed.has_news(self.paths) {
                 lock::take_now(&lock_file).unwrap_or_default()
             } else {
                 None

@@ -27,23 +27,27 @@ use std::time::Duration;
 pub fn run(flags: &Upload, env: &BTreeMap<String, String>) -> Result<ExitCode> {
     let (app, data_dir) = (flags.application.app(), flags.application.data_dir());
     let paths = Paths::find(app, data_dir, env)?;
-    let pass = || {
+    let pass = |mode| {
         let may = || consent::ask(env, app, &paths.consent());
         let summary = match may() {
             Consent::Denied(rule) => Summary::ended(Ending::Off(rule.to_string())),
-            Consent::Allowed => allowed(flags, app, &paths, &may),
+            Consent::Allowed => allowed(flags, app, &paths, mode, &may),
         };
         say(flags, &summary);
         ExitCode::from(summary.exit_code())
     };
+    if flags.flush {
+        return Ok(pass(Mode::Foreground));
+    }
     if !flags.detaching.detached {
-        return Ok(pass());
+        return Ok(pass(Mode::Background));
     }
     let recorder = Recorder::within(app, data_dir, env.clone())?;
-    detach::run(&paths, || {
+    let limits = Settings::resolve(flags, app, &paths).map(|settings| settings.limits);
+    detach::run(limits.unwrap_or_default().gather, |mode| {
         // A journal that cannot be cleared away must not stop the sending.
         let _ = session::end_the_silent(&recorder, world::now());
-        pass()
+        pass(mode)
     })
 }
 
@@ -66,7 +70,13 @@ pub fn detach(flags: &Upload, env: &BTreeMap<String, String>) -> ExitCode {
 }
 
 /// Telemetry is on. Whatever goes wrong from here on is an ending of the pass.
-fn allowed(flags: &Upload, app: &str, paths: &Paths, may: &dyn Fn() -> Consent) -> Summary {
+fn allowed(
+    flags: &Upload,
+    app: &str,
+    paths: &Paths,
+    mode: Mode,
+    may: &dyn Fn() -> Consent,
+) -> Summary {
     let misconfigured = |err: anyhow::Error| {
         let ending = Ending::Misconfigured(format!("{err:#}"));
         failed(paths, flags, Summary::ended(ending))
@@ -87,10 +97,9 @@ fn allowed(flags: &Upload, app: &str, paths: &Paths, may: &dyn Fn() -> Consent) 
         Ok(world) => world,
         Err(err) => return misconfigured(err),
     };
-    let (mode, progress) = if flags.flush {
-        (Mode::Foreground, Progress::for_person())
-    } else {
-        (Mode::Background, Progress::Silent)
+    let progress = match mode {
+        Mode::Foreground => Progress::for_person(),
+        Mode::Background | Mode::Gathering => Progress::Silent,
     };
     let pass = Pass {
         world: &world,

@@ -104,6 +104,10 @@ pub(super) fn read_stdin(into: &mut [u8], wait_max: Duration) -> io::Result<Opti
     })?))
 }
 
+pub(super) fn stdin_file() -> io::Result<File> {
+    Ok(io::stdin().as_fd().try_clone_to_owned()?.into())
+}
+
 /// Whether there is something to read, or nothing will ever be.
 fn is_readable(fd: impl AsFd, wait_max: Duration) -> io::Result<bool> {
     let wait = Timespec::try_from(wait_max).map_err(io::Error::other)?;

@@ -3,6 +3,7 @@
 use std::fs::{File, Metadata, OpenOptions};
 use std::io::{self, Read, Seek};
 use std::os::windows::fs::FileExt;
+use std::os::windows::io::AsHandle;
 use std::os::windows::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -67,6 +68,10 @@ impl AppendMode {
 // Waits as long as it takes: a pipe cannot be polled here without more than std offers.
 pub(super) fn read_stdin(into: &mut [u8], _wait_max: Duration) -> io::Result<Option<usize>> {
     io::stdin().lock().read(into).map(Some)
+}
+
+pub(super) fn stdin_file() -> io::Result<File> {
+    Ok(io::stdin().as_handle().try_clone_to_owned()?.into())
 }
 
 /// No console, and no Ctrl-C from the host's; the numbers are those of `processthreadsapi.h`.

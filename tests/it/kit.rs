@@ -6,11 +6,12 @@ use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::Write;
 use std::ops::Range;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
-use std::sync::atomic::{AtomicI32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use telemetry_upload::emulator::{Emulator, Exchange, Moment, Options, Script};
@@ -60,6 +61,22 @@ impl Client {
             .find(|line| line.starts_with("VmHWM:"))
             .unwrap();
         line.split_whitespace().nth(1).unwrap().parse().unwrap()
+    }
+}
+
+/// Held shut until it is opened, or the test is over.
+#[derive(Default)]
+pub struct Gate(Arc<AtomicBool>);
+
+impl Gate {
+    pub fn open(&self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
+}
+
+impl Drop for Gate {
+    fn drop(&mut self) {
+        self.open();
     }
 }
 
@@ -128,6 +145,22 @@ impl Sandbox {
     /// A server that answers by script.
     pub fn scripted(script: &str) -> Sandbox {
         Sandbox::acting(script, |_, _, _| {})
+    }
+
+    /// A server that answers nothing before the gate is opened, to a client that waits for it.
+    pub fn gated() -> (Sandbox, Gate) {
+        let gate = Gate::default();
+        let open = gate.0.clone();
+        let sandbox = Sandbox::acting("", move |moment, _, _| {
+            while moment == Moment::Judged && !open.load(Ordering::SeqCst) {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+        });
+        sandbox.write(
+            "config.json",
+            r#"{"limits":{"requestTimeoutMs":170000,"gatherS":1}}"#,
+        );
+        (sandbox, gate)
     }
 
     /// A server that answers by script and does something else besides.
@@ -233,6 +266,106 @@ impl Sandbox {
             output,
             stdout: String::new(),
             stderr: String::new(),
+        }
+    }
+
+    /// A run that is given this on standard input, and then its end.
+    pub fn feed(&self, args: &[&str], input: impl AsRef<[u8]>) -> Ran<'_> {
+        let mut child = self
+            .command(args)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let (mut stdin, input) = (child.stdin.take().unwrap(), input.as_ref().to_vec());
+        // Whoever does not want it all closes the pipe; a host ignores that too.
+        std::thread::spawn(move || stdin.write_all(&input));
+        Ran {
+            sandbox: self,
+            output: self.wait(child),
+            stdout: String::new(),
+            stderr: String::new(),
+        }
+    }
+
+    /// Detached passes that do not stay for long.
+    pub fn hasty(self) -> Sandbox {
+        self.write("config.json", r#"{"limits":{"gatherS":1}}"#);
+        self
+    }
+
+    /// Consent whose anonymous id is of this month.
+    pub fn dated(self) -> Sandbox {
+        let consent = json!({
+            "enabled": true, "consentGiven": true, "anonymousId": "anna",
+            "rotatedAt": telemetry_upload::world::now().to_rfc3339(),
+        });
+        self.write("telemetry.json", consent.to_string());
+        self
+    }
+
+    /// The lines of the buffer, parsed.
+    pub fn recorded(&self) -> Vec<Value> {
+        let text = self.read(BUFFER);
+        text.lines()
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect()
+    }
+
+    /// The detached passes over this home that are running.
+    pub fn detached(&self) -> Vec<i32> {
+        let home = self.home.path().display().to_string();
+        let mut found = Vec::new();
+        for process in fs::read_dir("/proc").unwrap().flatten() {
+            let Some(pid) = process
+                .file_name()
+                .to_str()
+                .and_then(|pid| pid.parse().ok())
+            else {
+                continue;
+            };
+            // One that has just ended has no arguments any more.
+            let arguments = fs::read(process.path().join("cmdline")).unwrap_or_default();
+            let environment = fs::read(process.path().join("environ")).unwrap_or_default();
+            let is_ours = String::from_utf8_lossy(&environment).contains(&home);
+            let is_detached = |argument: &[u8]| argument == b"--detached" || argument == b"--late";
+            if is_ours && arguments.split(|byte| *byte == 0).any(is_detached) {
+                found.push(pid);
+            }
+        }
+        found
+    }
+
+    /// Waits until so many events were accepted.
+    pub fn wait_for_delivered(&self, count: usize) {
+        let begun = std::time::Instant::now();
+        while self.delivered().len() < count {
+            assert!(
+                begun.elapsed() < RUN_MAX,
+                "{:?} of {count} events came; {:?}",
+                self.delivered(),
+                self.files()
+            );
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    /// Waits until a pass has finished its work: only one that is alive empties the buffer.
+    pub fn wait_for_empty_buffer(&self) {
+        let begun = std::time::Instant::now();
+        while !self.read(BUFFER).is_empty() {
+            assert!(begun.elapsed() < RUN_MAX, "{:?}", self.files());
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    /// Waits until no detached pass is left.
+    pub fn wait_for_quiet(&self) {
+        let begun = std::time::Instant::now();
+        while !self.detached().is_empty() {
+            assert!(begun.elapsed() < RUN_MAX, "a detached pass stays");
+            std::thread::sleep(Duration::from_millis(20));
         }
     }
 
@@ -343,6 +476,17 @@ impl Sandbox {
     }
 }
 
+impl Drop for Sandbox {
+    /// A detached pass would stay for a while yet.
+    fn drop(&mut self) {
+        for pid in self.detached() {
+            if let Some(pid) = rustix::process::Pid::from_raw(pid) {
+                let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
+            }
+        }
+    }
+}
+
 /// A run that is not checked yet. Both outputs are expected to be empty unless said otherwise.
 #[must_use = "a run is checked by .code()"]
 pub struct Ran<'a> {
@@ -432,7 +576,6 @@ impl Ran<'_> {
 }
 
 pub fn append(path: &Path, content: impl AsRef<[u8]>) {
-    use std::io::Write;
     let mut file = fs::OpenOptions::new()
         .append(true)
         .create(true)

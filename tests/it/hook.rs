@@ -1,0 +1,663 @@
+//! `telemetry-upload hook`: what agents say becomes events, and nothing else of it is kept.
+
+use crate::kit::{BUFFER, Sandbox};
+use serde_json::{Value, json};
+use std::fs;
+use std::io::Write;
+use std::process::Stdio;
+use std::time::{Duration, SystemTime};
+
+/// A Claude whose session this is.
+fn claude(session: &str) -> Sandbox {
+    Sandbox::new()
+        .dated()
+        .env("CLAUDECODE", "1")
+        .env("CLAUDE_CODE_SESSION_ID", session)
+        .env("AI_AGENT", "claude-code_2-1-329_agent")
+}
+
+fn say(sandbox: &Sandbox, payload: &Value) {
+    sandbox.feed(&["hook"], payload.to_string()).code(0);
+}
+
+/// Name and fields of what was recorded, without the ids and times that differ from run to run.
+fn recorded(sandbox: &Sandbox) -> Vec<String> {
+    let lines = sandbox.recorded().into_iter().map(|mut line| {
+        let fields = line.as_object_mut().unwrap();
+        for (key, length) in [("eventId", 36), ("sessionId", 36), ("timestamp", 24)] {
+            let text = fields.shift_remove(key).unwrap();
+            assert_eq!(text.as_str().unwrap().len(), length, "{key}: {text}");
+        }
+        assert_eq!(fields.shift_remove("anonymousId"), Some(json!("anna")));
+        assert_eq!(fields.shift_remove("platform"), Some(json!("linux")));
+        assert_eq!(fields.shift_remove("source"), Some(json!("session_hook")));
+        line.to_string()
+    });
+    lines.collect()
+}
+
+fn start(session: &str) -> Value {
+    json!({"session_id": session, "hook_event_name": "SessionStart", "source": "startup", "model": "claude-sonnet-4-5", "cwd": "/home/alice", "transcript_path": "/home/alice/x.jsonl"})
+}
+
+fn command(session: &str, name: &str, prompt_id: &str) -> Value {
+    json!({"session_id": session, "hook_event_name": "UserPromptExpansion", "expansion_type": "slash_command", "command_name": name, "command_args": "of alice", "prompt": format!("/{name} of alice"), "prompt_id": prompt_id})
+}
+
+fn end(session: &str) -> Value {
+    json!({"session_id": session, "hook_event_name": "SessionEnd", "reason": "prompt_input_exit"})
+}
+
+#[test]
+fn a_session_of_claude_becomes_its_events() {
+    let sandbox = claude("s").without_env("APPLICATIONINSIGHTS_CONNECTION_STRING");
+    say(&sandbox, &start("s"));
+    say(
+        &sandbox,
+        &json!({"session_id": "s", "hook_event_name": "UserPromptSubmit", "prompt": "/commit of alice"}),
+    );
+    say(&sandbox, &command("s", "commit", "p1"));
+    say(&sandbox, &command("s", "plugin:research-codebase", "p2"));
+    say(&sandbox, &command("s", "commit", "p3"));
+    say(
+        &sandbox,
+        &json!({"session_id": "s", "hook_event_name": "Stop", "last_assistant_message": "done, alice"}),
+    );
+    say(&sandbox, &end("s"));
+    assert_eq!(
+        recorded(&sandbox),
+        [
+            r#"{"eventType":"agent_session_start","agentType":"claude","agentVersion":"2.1.329","model":"claude-sonnet-4-5","trigger":"startup"}"#,
+            r#"{"eventType":"agent_command","agentType":"claude","agentVersion":"2.1.329","command":"/commit"}"#,
+            r#"{"eventType":"agent_command","agentType":"claude","agentVersion":"2.1.329","command":"/plugin:research-codebase"}"#,
+            r#"{"eventType":"agent_command","agentType":"claude","agentVersion":"2.1.329","command":"/commit"}"#,
+            r#"{"eventType":"agent_session","agentType":"claude","agentVersion":"2.1.329","model":"claude-sonnet-4-5","commands":["/commit","/plugin:research-codebase","/commit"],"commandCount":3,"reason":"prompt_input_exit"}"#,
+        ]
+    );
+    let sessions: Vec<Value> = sandbox
+        .recorded()
+        .iter()
+        .map(|line| line["sessionId"].clone())
+        .collect();
+    assert!(sessions.iter().all(|session| *session == sessions[0]));
+}
+
+#[test]
+fn what_the_hooks_record_passes_the_rules_of_what_may_leave() {
+    let sandbox = claude("s").hasty();
+    for payload in [
+        start("s"),
+        command("s", "research-codebase", "p1"),
+        end("s"),
+    ] {
+        say(&sandbox, &payload);
+    }
+    sandbox.wait_for_delivered(1);
+    sandbox.wait_for_quiet();
+    let events = sandbox.envelopes();
+    let of = |name: &str| {
+        let all: Vec<&Value> = events
+            .iter()
+            .map(|event| &event["data"]["baseData"])
+            .filter(|data| data["name"] == name)
+            .collect();
+        assert_eq!(all.len(), 1, "{name}: {events:?}");
+        all[0].clone()
+    };
+    assert_eq!(
+        of("agent_session_start")["properties"]["model"],
+        "claude-sonnet-4-5"
+    );
+    assert_eq!(
+        of("agent_command")["properties"]["command"],
+        "/research-codebase"
+    );
+    let session = of("agent_session");
+    assert_eq!(session["properties"]["commands"], "/research-codebase");
+    assert_eq!(session["properties"]["agent_version"], "2.1.329");
+    assert_eq!(session["measurements"]["command_count"], 1);
+    assert_eq!(sandbox.read(BUFFER), "");
+    assert!(
+        !sandbox.read("upload/upload.log").contains("left out"),
+        "{}",
+        sandbox.read("upload/upload.log")
+    );
+}
+
+/// A session of each other host, in its own words.
+#[test]
+fn every_host_is_understood() {
+    let check = |sandbox: Sandbox,
+                 host: &str,
+                 session_key: &str,
+                 [begin, submit, finish]: [&str; 3],
+                 more: Value| {
+        let sandbox = sandbox
+            .dated()
+            .without_env("APPLICATIONINSIGHTS_CONNECTION_STRING");
+        for event in [begin, submit, finish] {
+            let mut payload = json!({session_key: "s", "hook_event_name": event, "prompt": "/commit of alice", "command_name": "commit", "source": "startup", "reason": "error"});
+            payload
+                .as_object_mut()
+                .unwrap()
+                .extend(more.as_object().unwrap().clone());
+            sandbox
+                .feed(&["hook", "--host", "auto"], payload.to_string())
+                .code(0);
+        }
+        let agent = format!("\"agentType\":\"{host}\"");
+        let recorded = recorded(&sandbox);
+        let expected = ["agent_session_start", "agent_command", "agent_session"];
+        assert_eq!(recorded.len(), 3, "{host}: {recorded:?}");
+        for (line, name) in recorded.iter().zip(expected) {
+            assert!(
+                line.contains(name) && line.contains(&agent),
+                "{host}: {line}"
+            );
+        }
+        assert!(
+            recorded[1].contains("\"command\":\"/commit\""),
+            "{recorded:?}"
+        );
+        assert!(
+            recorded[2].contains(r#""commands":["/commit"],"commandCount":1,"reason":"error""#),
+            "{recorded:?}"
+        );
+    };
+    let claudes = ["SessionStart", "UserPromptSubmit", "SessionEnd"];
+    check(
+        Sandbox::new()
+            .env("COPILOT_CLI", "1")
+            .env("COPILOT_CLI_BINARY_VERSION", "1.0.102"),
+        "copilot",
+        "session_id",
+        claudes,
+        json!({"timestamp": "2026-11-20T03:04:05.678Z"}),
+    );
+    check(
+        Sandbox::new(),
+        "codex",
+        "session_id",
+        claudes,
+        json!({"turn_id": "t", "transcript_path": "/h/.codex/sessions/x.jsonl"}),
+    );
+    check(
+        Sandbox::new().env("GEMINI_SESSION_ID", "s"),
+        "gemini",
+        "session_id",
+        ["SessionStart", "BeforeAgent", "SessionEnd"],
+        json!({"timestamp": "2026-11-20T03:04:05.678Z", "transcript_path": "/h/x"}),
+    );
+    check(
+        Sandbox::new(),
+        "cursor",
+        "conversation_id",
+        ["sessionStart", "beforeSubmitPrompt", "sessionEnd"],
+        json!({"generation_id": "g", "cursor_version": "2.1.0", "user_email": "alice@example.com"}),
+    );
+    check(
+        Sandbox::new(),
+        "opencode",
+        "session_id",
+        ["session.created", "command.execute.before", "dispose"],
+        json!({"turn_id": "t"}),
+    );
+}
+
+#[test]
+fn a_hook_registered_twice_counts_once() {
+    let sandbox = claude("s").without_env("APPLICATIONINSIGHTS_CONNECTION_STRING");
+    for payload in [
+        start("s"),
+        command("s", "commit", "p1"),
+        command("s", "commit", "p2"),
+        end("s"),
+    ] {
+        for _ in 0..2 {
+            say(&sandbox, &payload);
+        }
+    }
+    let names: Vec<Value> = sandbox
+        .recorded()
+        .iter()
+        .map(|line| line["eventType"].clone())
+        .collect();
+    assert_eq!(
+        names,
+        [
+            "agent_session_start",
+            "agent_command",
+            "agent_command",
+            "agent_session"
+        ]
+    );
+}
+
+#[test]
+fn a_hook_called_twice_at_once_counts_once() {
+    let sandbox = claude("s").without_env("APPLICATIONINSIGHTS_CONNECTION_STRING");
+    for payload in [start("s"), command("s", "commit", "p1"), end("s")] {
+        let children: Vec<_> = (0..8)
+            .map(|_| {
+                let mut child = sandbox
+                    .command(&["hook"])
+                    .stdin(Stdio::piped())
+                    .spawn()
+                    .unwrap();
+                child
+                    .stdin
+                    .take()
+                    .unwrap()
+                    .write_all(payload.to_string().as_bytes())
+                    .unwrap();
+                child
+            })
+            .collect();
+        for mut child in children {
+            assert!(child.wait().unwrap().success());
+        }
+    }
+    assert_eq!(sandbox.recorded().len(), 3);
+}
+
+#[test]
+fn the_same_call_has_the_same_id_even_if_nothing_is_known_of_the_first() {
+    let ids = || {
+        let sandbox = claude("s").without_env("APPLICATIONINSIGHTS_CONNECTION_STRING");
+        for payload in [start("s"), command("s", "commit", "p1"), end("s")] {
+            say(&sandbox, &payload);
+        }
+        sandbox
+            .recorded()
+            .iter()
+            .map(|line| line["eventId"].as_str().unwrap().to_owned())
+            .collect::<Vec<_>>()
+    };
+    let once = ids();
+    assert_eq!(once, ids());
+    assert!(once.iter().all(|id| &id[14..15] == "5"), "{once:?}");
+}
+
+#[test]
+fn a_session_taken_up_again_is_another_run() {
+    let sandbox = claude("s").without_env("APPLICATIONINSIGHTS_CONNECTION_STRING");
+    for payload in [
+        start("s"),
+        command("s", "commit", "p1"),
+        end("s"),
+        start("s"),
+        command("s", "plan", "p2"),
+        end("s"),
+    ] {
+        say(&sandbox, &payload);
+    }
+    let recorded = sandbox.recorded();
+    assert_eq!(recorded.len(), 6);
+    assert_eq!(
+        (&recorded[2]["commands"], &recorded[5]["commands"]),
+        (&json!(["/commit"]), &json!(["/plan"]))
+    );
+    let mut ids: Vec<&str> = recorded
+        .iter()
+        .map(|line| line["eventId"].as_str().unwrap())
+        .collect();
+    ids.sort_unstable();
+    ids.dedup();
+    assert_eq!(ids.len(), 6);
+}
+
+#[test]
+fn a_compaction_is_no_start() {
+    let sandbox = claude("s").without_env("APPLICATIONINSIGHTS_CONNECTION_STRING");
+    say(&sandbox, &start("s"));
+    let mut compaction = start("s");
+    compaction["source"] = json!("compact");
+    say(&sandbox, &compaction);
+    assert_eq!(sandbox.recorded().len(), 1);
+}
+
+#[test]
+fn a_session_that_fell_silent_is_ended_by_a_later_pass() {
+    let sandbox = claude("s").hasty();
+    for payload in [start("s"), command("s", "commit", "p1")] {
+        say(&sandbox, &payload);
+    }
+    sandbox.wait_for_quiet();
+    let age_journals = |hours: u64| {
+        for journal in fs::read_dir(sandbox.path("upload/sessions")).unwrap() {
+            let file = fs::File::options()
+                .append(true)
+                .open(journal.unwrap().path())
+                .unwrap();
+            file.set_modified(SystemTime::now() - Duration::from_secs(hours * 3600))
+                .unwrap();
+        }
+    };
+    let journals = || {
+        fs::read_dir(sandbox.path("upload/sessions"))
+            .unwrap()
+            .count()
+    };
+    age_journals(25);
+    let pass = || {
+        sandbox.run(&["record", "x", "--spawn"]).code(0);
+        sandbox.wait_for_quiet();
+    };
+    pass();
+    let ended = sandbox
+        .envelopes()
+        .into_iter()
+        .find(|event| event["data"]["baseData"]["name"] == "agent_session")
+        .unwrap();
+    assert_eq!(ended["data"]["baseData"]["properties"]["reason"], "silence");
+    assert_eq!(
+        ended["data"]["baseData"]["properties"]["commands"],
+        "/commit"
+    );
+    assert_eq!(journals(), 1);
+    age_journals(49);
+    pass();
+    assert_eq!(journals(), 0);
+}
+
+#[test]
+fn nothing_personal_is_kept_whatever_the_payload_holds() {
+    const CANARIES: [&str; 8] = [
+        "canary-alice",
+        "alice.canary@example.com",
+        "/home/canary/secret.txt",
+        "sk-ant-api03-CANARYcanaryCANARYcanary0123456789",
+        "please CANARY fix the login",
+        "canary-host.corp.example",
+        "10.20.30.40",
+        "C:\\Users\\canary",
+    ];
+    let events = [
+        "SessionStart",
+        "SessionEnd",
+        "UserPromptSubmit",
+        "BeforeAgent",
+        "Stop",
+        "PreToolUse",
+        "sessionStart",
+        "beforeSubmitPrompt",
+        "sessionEnd",
+        "session.created",
+        "command.execute.before",
+        "dispose",
+    ];
+    let keys = [
+        "prompt",
+        "cwd",
+        "transcript_path",
+        "source",
+        "reason",
+        "model",
+        "command_args",
+        "turn_id",
+        "prompt_id",
+        "generation_id",
+        "timestamp",
+        "user_email",
+        "message",
+        "last_assistant_message",
+        "tool_input",
+        "workspace_roots",
+        "cursor_version",
+        "version",
+        "agent_type",
+        "agent_id",
+        "permission_mode",
+        "title",
+        "session_title",
+        "initialPrompt",
+        "error",
+        "custom_instructions",
+        "hostname",
+    ];
+    let hosts = [
+        "auto", "claude", "copilot", "codex", "opencode", "gemini", "cursor",
+    ];
+    let sandbox = Sandbox::new()
+        .dated()
+        .env("CLAUDE_CODE_MESSAGING_TOKEN", CANARIES[3])
+        .env("AI_AGENT", "claude-code_canary-alice_agent")
+        .env("COPILOT_CLI_BINARY_VERSION", CANARIES[0])
+        .env("USER", CANARIES[0])
+        .without_env("APPLICATIONINSIGHTS_CONNECTION_STRING");
+    for (index, (host, event)) in hosts
+        .iter()
+        .flat_map(|host| events.iter().map(move |event| (host, event)))
+        .enumerate()
+    {
+        let canary = CANARIES[index % CANARIES.len()];
+        let mut payload = json!({
+            "hook_event_name": event,
+            "session_id": format!("{canary} {index}"),
+            "conversation_id": format!("{canary} {index}"),
+            // The name of a command is recorded; one that looks like anything else is not.
+            "command_name": if canary == CANARIES[0] { "/etc/canary" } else { canary },
+            canary: canary,
+            "nested": {canary: [canary, {"prompt": canary}]},
+        });
+        for key in keys {
+            payload[key] = json!(canary);
+        }
+        sandbox
+            .feed(&["hook", "--host", host], payload.to_string())
+            .code(0);
+    }
+    assert!(
+        sandbox.recorded().len() > 30,
+        "{}",
+        sandbox.recorded().len()
+    );
+    for (name, (_, content)) in sandbox.files() {
+        let text = format!("{name} {}", String::from_utf8_lossy(&content)).to_lowercase();
+        for canary in CANARIES {
+            let canary = serde_json::to_string(&canary.to_lowercase()).unwrap();
+            assert!(
+                !text.contains(canary.trim_matches('"')),
+                "{canary} in {text}"
+            );
+        }
+        assert!(!text.contains("canary"), "{text}");
+    }
+}
+
+#[test]
+fn garbage_is_met_with_silence() {
+    let sandbox = claude("s").without_env("APPLICATIONINSIGHTS_CONNECTION_STRING");
+    let files = sandbox.files();
+    let deep = "[".repeat(100_000);
+    let wide = vec![b'x'; 100_000_000];
+    let mut valid_but_huge = start("s");
+    valid_but_huge["prompt"] = json!("x".repeat(2_000_000));
+    let huge = valid_but_huge.to_string();
+    let payloads: [&[u8]; 16] = [
+        b"",
+        b"\n",
+        b"{",
+        b"[]",
+        b"null",
+        b"42",
+        b"\"SessionStart\"",
+        b"\x00\xff\xfe",
+        b"{}",
+        br#"{"hook_event_name":"SessionStart"}"#,
+        br#"{"session_id":"s"}"#,
+        br#"{"session_id":7,"hook_event_name":"SessionStart"}"#,
+        br#"{"session_id":"s","hook_event_name":["SessionStart"]}"#,
+        deep.as_bytes(),
+        &wide,
+        huge.as_bytes(),
+    ];
+    for payload in payloads {
+        for host in ["auto", "claude", "copilot", "cursor"] {
+            sandbox.feed(&["hook", "--host", host], payload).code(0);
+        }
+    }
+    assert_eq!(sandbox.files(), files);
+}
+
+#[test]
+fn fields_of_the_wrong_type_are_as_if_they_were_missing() {
+    let sandbox = claude("s").without_env("APPLICATIONINSIGHTS_CONNECTION_STRING");
+    say(
+        &sandbox,
+        &json!({"session_id": "s", "hook_event_name": "SessionStart", "source": {"a": 1}, "model": [1], "prompt_id": 7}),
+    );
+    assert_eq!(
+        recorded(&sandbox),
+        [
+            r#"{"eventType":"agent_session_start","agentType":"claude","agentVersion":"2.1.329","trigger":"other"}"#
+        ]
+    );
+}
+
+#[test]
+fn a_pipe_that_stays_open_keeps_nobody_waiting() {
+    let sandbox = claude("s").without_env("APPLICATIONINSIGHTS_CONNECTION_STRING");
+    let mut child = sandbox
+        .command(&["hook"])
+        .stdin(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    stdin.write_all(start("s").to_string().as_bytes()).unwrap();
+    assert!(child.wait().unwrap().success());
+    assert_eq!(sandbox.recorded().len(), 1);
+    drop(stdin);
+}
+
+#[test]
+fn a_payload_that_comes_after_the_host_went_on_is_recorded_all_the_same() {
+    let sandbox = claude("s").without_env("APPLICATIONINSIGHTS_CONNECTION_STRING");
+    let mut child = sandbox
+        .command(&["hook"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    // The hook gives up on us, and its pipes end although somebody still waits for the payload.
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success() && output.stdout.is_empty() && output.stderr.is_empty());
+    assert_eq!(sandbox.detached().len(), 1);
+    stdin.write_all(start("s").to_string().as_bytes()).unwrap();
+    drop(stdin);
+    sandbox.wait_for_quiet();
+    assert_eq!(sandbox.recorded().len(), 1);
+}
+
+#[test]
+fn where_telemetry_is_off_nothing_is_written() {
+    for sandbox in [
+        claude("s").env("DO_NOT_TRACK", "1"),
+        claude("s").env("CI", "true"),
+    ] {
+        let files = sandbox.files();
+        for payload in [start("s"), command("s", "commit", "p1"), end("s")] {
+            say(&sandbox, &payload);
+        }
+        assert_eq!(sandbox.files(), files);
+        assert!(sandbox.detached().is_empty());
+    }
+}
+
+#[test]
+fn verbose_says_what_became_of_a_payload() {
+    let sandbox = claude("s").without_env("APPLICATIONINSIGHTS_CONNECTION_STRING");
+    let check = |payload: &str, words: &str| {
+        let (code, stdout, stderr) = sandbox.feed(&["hook", "--verbose"], payload).outputs();
+        assert_eq!((code, stdout.as_str()), (0, ""));
+        assert!(stderr.contains(words), "{stderr}");
+    };
+    check(&start("s").to_string(), "recorded event ");
+    check(
+        &start("s").to_string(),
+        "another hook of claude has recorded this",
+    );
+    check(
+        r#"{"session_id":"s","hook_event_name":"Stop"}"#,
+        "nothing of this is recorded for claude",
+    );
+    check(
+        r#"{"session_id":"t","hook_event_name":"Stop"}"#,
+        "nothing shows which agent this is; name it with --host",
+    );
+    check("nonsense", "the payload is no JSON object");
+}
+
+#[test]
+fn a_host_that_is_only_presumed_gives_way_to_what_shows() {
+    // Copilot runs the hooks in Claude's settings too.
+    let sandbox = Sandbox::new()
+        .dated()
+        .env("COPILOT_CLI", "1")
+        .without_env("APPLICATIONINSIGHTS_CONNECTION_STRING");
+    let payload = json!({"session_id": "s", "hook_event_name": "SessionStart", "timestamp": "2026-11-20T03:04:05.678Z", "source": "new"});
+    sandbox
+        .feed(&["hook", "--host", "claude"], payload.to_string())
+        .code(0);
+    assert_eq!(sandbox.recorded()[0]["agentType"], "copilot");
+    // A Codex that Claude started has Claude's environment.
+    let sandbox = claude("outer").without_env("APPLICATIONINSIGHTS_CONNECTION_STRING");
+    let payload = json!({"session_id": "s", "hook_event_name": "SessionStart", "transcript_path": "/h/.codex/sessions/x", "source": "startup"});
+    sandbox
+        .feed(&["hook", "--host", "claude"], payload.to_string())
+        .code(0);
+    assert_eq!(sandbox.recorded()[0]["agentType"], "codex");
+    // Nothing shows: what was presumed it is.
+    let sandbox = Sandbox::new()
+        .dated()
+        .without_env("APPLICATIONINSIGHTS_CONNECTION_STRING");
+    sandbox
+        .feed(&["hook", "--host", "gemini"], start("s").to_string())
+        .code(0);
+    assert_eq!(sandbox.recorded()[0]["agentType"], "gemini");
+}
+
+/// Set `TELEMETRY_UPLOAD_FULL` for a thousand.
+#[test]
+fn many_hooks_at_once_start_one_pass_and_lose_no_event() {
+    let count = if std::env::var_os("TELEMETRY_UPLOAD_FULL").is_some() {
+        1000
+    } else {
+        150
+    };
+    let sandbox = Sandbox::new().dated().hasty();
+    let mut children = Vec::new();
+    for number in 0..count {
+        let session = format!("s{number}");
+        let mut child = sandbox
+            .command(&["hook"])
+            .env("CLAUDE_CODE_SESSION_ID", &session)
+            .stdin(Stdio::piped())
+            .spawn()
+            .unwrap();
+        // Some hosts are slower than their hooks.
+        let mut stdin = child.stdin.take().unwrap();
+        stdin
+            .write_all(start(&session).to_string().as_bytes())
+            .unwrap();
+        children.push(child);
+    }
+    let mut passes_max = 0;
+    for mut child in children {
+        passes_max = passes_max.max(sandbox.detached().len());
+        assert!(child.wait().unwrap().success());
+    }
+    assert!(passes_max <= 1, "{passes_max} passes at once");
+    sandbox.wait_for_delivered(count);
+    sandbox.wait_for_quiet();
+    let mut ids = sandbox.delivered();
+    ids.sort();
+    ids.dedup();
+    assert_eq!((ids.len(), sandbox.delivered().len()), (count, count));
+    assert_eq!(sandbox.read(BUFFER), "");
+    let log = sandbox.read("upload/upload.log");
+    // One for each second of the storm, and the last look.
+    assert!(log.lines().count() <= 12, "{log}");
+}
