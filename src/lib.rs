@@ -12,6 +12,14 @@
 //!                      └▶ DropReason (counted) ───────────────────────────────────────────▶┘
 //! ```
 //!
+//! Before it, a producer appends the event: a host by itself, or `record` and `hook`, which do no more
+//! than this, and may have a pass started that outlives them:
+//!
+//! ```text
+//! arguments ─────────────────────────────▶ recorder ─fill, check─▶ append ─▶ buffer
+//! hook's payload ─hosts─▶ Notice ─session─▶ recorder                  └─ detach ─▶ a pass of its own
+//! ```
+//!
 //! # The law
 //!
 //! `seen = delivered + dropped(reason) + kept`, for every pass. No line leaves the buffer without a
@@ -58,6 +66,8 @@
 //! `upload/uploader.lock` is held for a whole pass, a buffer's own lock only around an append of ours
 //! or a truncation: microseconds. No lock is held across a post, a pause, a sync or a large copy.
 //! Order: the uploader's lock, then one buffer's. On Linux a write lease guards the truncation too.
+//! Producers lock a session's journal, then the buffer, and never the uploader's lock.
+//! `upload/detached.lock` is held by a detached pass until its last look: see [`detach`].
 //!
 //! # What is deliberately absent
 //!

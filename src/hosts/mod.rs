@@ -222,3 +222,135 @@ fn turn(key: &TurnKey, payload: &Payload) -> Turn {
         TurnKey::Time(key) => Turn::Time(text(key)),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn env_of(pairs: &[(&str, &str)]) -> Env {
+        pairs
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+            .collect()
+    }
+
+    fn payload(fields: Value) -> Payload {
+        Payload(fields.as_object().unwrap().clone())
+    }
+
+    /// In the environment that a Claude, its Copilot and its Gemini leave to whatever they start.
+    fn check(session_env: &str, fields: Value, expected: Option<Host>) {
+        let mut env = env_of(&[
+            ("CLAUDECODE", "1"),
+            ("CLAUDE_CODE_SESSION_ID", "of-claude"),
+            ("CLAUDE_PROJECT_DIR", "/p"),
+            ("GEMINI_SESSION_ID", "of-gemini"),
+            ("CURSOR_VERSION", "2.1"),
+        ]);
+        if session_env == "COPILOT_CLI" {
+            env.insert(session_env.to_owned(), "1".to_owned());
+        }
+        let payload = payload(fields);
+        assert_eq!(recognise(&payload, &env, None), expected, "{payload:?}");
+        let presumed = expected.or(Some(Host::Cursor));
+        assert_eq!(recognise(&payload, &env, Some(Host::Cursor)), presumed);
+    }
+
+    #[test]
+    fn a_host_is_told_by_what_nobody_inherits() {
+        check("", json!({"session_id": "of-claude"}), Some(Host::Claude));
+        check("", json!({"session_id": "of-gemini"}), Some(Host::Gemini));
+        check(
+            "",
+            json!({"session_id": "x", "transcript_path": "/h/.claude/projects/x.jsonl"}),
+            Some(Host::Claude),
+        );
+        check(
+            "",
+            json!({"session_id": "x", "transcript_path": "C:\\h\\.gemini\\x"}),
+            Some(Host::Gemini),
+        );
+        check(
+            "",
+            json!({"session_id": "x", "transcript_path": "/h/.codex/x"}),
+            Some(Host::Codex),
+        );
+        check(
+            "",
+            json!({"session_id": "x", "turn_id": "t"}),
+            Some(Host::Codex),
+        );
+        check("", json!({"conversation_id": "x"}), Some(Host::Cursor));
+        check(
+            "",
+            json!({"hook_event_name": "dispose", "turn_id": "t"}),
+            Some(Host::OpenCode),
+        );
+        check(
+            "COPILOT_CLI",
+            json!({"session_id": "x", "timestamp": "t"}),
+            Some(Host::Copilot),
+        );
+    }
+
+    #[test]
+    fn what_anybody_may_have_inherited_tells_no_host() {
+        check("", json!({"session_id": "x"}), None);
+        check("", json!({"session_id": "x", "timestamp": "t"}), None);
+        check(
+            "",
+            json!({"session_id": "x", "transcript_path": "/h/claude/x"}),
+            None,
+        );
+        check("COPILOT_CLI", json!({"session_id": "x"}), None);
+        // A Codex or a Gemini that Copilot started.
+        check(
+            "COPILOT_CLI",
+            json!({"session_id": "x", "timestamp": "t", "transcript_path": "/h/.codex/x"}),
+            Some(Host::Codex),
+        );
+        check(
+            "COPILOT_CLI",
+            json!({"session_id": "of-gemini", "timestamp": "t", "transcript_path": "/x"}),
+            Some(Host::Gemini),
+        );
+    }
+
+    #[test]
+    fn a_notice_holds_what_is_allowed_and_no_more() {
+        let payload = payload(json!({
+            "session_id": "s", "hook_event_name": "UserPromptExpansion", "command_name": "commit", "prompt_id": "p",
+            "model": "claude-opus-4-5", "prompt": "secret", "cwd": "/home/alice",
+        }));
+        let env = env_of(&[("AI_AGENT", "claude-code_2-1-329_agent")]);
+        let notice = read(Host::Claude, &payload, &env).unwrap();
+        assert_eq!(
+            notice,
+            Notice {
+                host: Host::Claude,
+                version: Some("2.1.329".to_owned()),
+                session: "s".to_owned(),
+                turn: Turn::Id("p".to_owned()),
+                model: Some("claude-opus-4-5".to_owned()),
+                what: What::Command("/commit".to_owned()),
+            }
+        );
+    }
+
+    #[test]
+    fn what_is_not_recorded_is_no_notice() {
+        for fields in [
+            json!({}),
+            json!({"hook_event_name": "SessionStart"}),
+            json!({"session_id": "", "hook_event_name": "SessionStart"}),
+            json!({"session_id": "s", "hook_event_name": "Stop"}),
+            json!({"session_id": "s", "hook_event_name": "UserPromptExpansion"}),
+            json!({"session_id": "s", "hook_event_name": "UserPromptSubmit", "prompt": "/commit"}),
+        ] {
+            assert_eq!(read(Host::Claude, &payload(fields), &Env::new()), None);
+        }
+        let typed = json!({"session_id": "s", "hook_event_name": "UserPromptSubmit", "prompt": "commit it"});
+        assert_eq!(read(Host::Codex, &payload(typed), &Env::new()), None);
+    }
+}
