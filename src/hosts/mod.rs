@@ -236,7 +236,10 @@ mod tests {
     }
 
     fn payload(fields: Value) -> Payload {
-        Payload(fields.as_object().unwrap().clone())
+        match fields {
+            Value::Object(fields) => Payload(fields),
+            other => panic!("{other}"),
+        }
     }
 
     /// In the environment that a Claude, its Copilot and its Gemini leave to whatever they start.

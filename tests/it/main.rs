@@ -20,6 +20,7 @@ mod kit;
 mod bad_input;
 mod commands;
 mod consent;
+mod cost;
 mod crash;
 mod detach;
 mod emulator;

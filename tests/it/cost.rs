@@ -1,0 +1,93 @@
+//! What recording costs, in what can be counted: system calls, beside those of the smallest program
+//! that opens a file, locks it, writes a line and closes it.
+
+use crate::kit::{BINARY, BUFFER, Sandbox};
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+const SMALLEST: &str = r#"
+use std::io::Write;
+fn main() {
+    let path = std::env::args_os().nth(1).unwrap();
+    let mut file = std::fs::File::options().append(true).create(true).open(path).unwrap();
+    file.lock().unwrap();
+    file.write_all(b"{\"eventType\":\"cli_command\"}\n").unwrap();
+}
+"#;
+
+/// The system calls of a run, one a line.
+fn calls(sandbox: &Sandbox, program: &Path, args: &[&str]) -> Vec<String> {
+    let log = sandbox.path("calls");
+    let status = Command::new("strace")
+        .args(["-f", "-qq", "-o"])
+        .arg(&log)
+        .arg(program)
+        .args(args)
+        .env_clear()
+        .envs(&sandbox.env)
+        .stdin(Stdio::null())
+        .status()
+        .unwrap();
+    assert!(status.success());
+    let text = fs::read_to_string(&log).unwrap();
+    fs::remove_file(log).unwrap();
+    text.lines()
+        .filter(|line| line.contains('(') && !line.contains("+++") && !line.contains("---"))
+        .map(str::to_owned)
+        .collect()
+}
+
+#[test]
+fn recording_takes_at_most_twice_the_calls_of_the_smallest_program_and_no_network() {
+    if Command::new("strace").arg("-V").output().is_err() {
+        eprintln!("skipped: no strace here");
+        return;
+    }
+    let sandbox = Sandbox::new().dated();
+    let (source, smallest) = (sandbox.path("smallest.rs"), sandbox.path("smallest"));
+    fs::write(&source, SMALLEST).unwrap();
+    let built = Command::new("rustc")
+        .args(["--edition", "2024", "-O", "-o"])
+        .args([&smallest, &source])
+        .status()
+        .unwrap();
+    assert!(built.success());
+
+    let least = calls(
+        &sandbox,
+        &smallest,
+        &[sandbox.path("other").to_str().unwrap()],
+    )
+    .len();
+    let recorded = calls(
+        &sandbox,
+        Path::new(BINARY),
+        &["record", "cli_command", "--prop", "command=init"],
+    );
+    assert!(
+        recorded.len() <= 2 * least,
+        "{} calls, {least} at least",
+        recorded.len()
+    );
+    for name in [
+        "socket(",
+        "connect(",
+        "clone",
+        "fork(",
+        "fsync(",
+        "fdatasync(",
+    ] {
+        assert!(
+            !recorded.iter().any(|call| call.contains(name)),
+            "{name} in {recorded:#?}"
+        );
+    }
+    let data = sandbox.data().display().to_string();
+    let opened: Vec<&str> = recorded
+        .iter()
+        .filter(|call| call.contains("open") && call.contains(&data))
+        .map(|call| call.split('"').nth(1).unwrap().rsplit('/').next().unwrap())
+        .collect();
+    assert_eq!(opened, ["telemetry.json", BUFFER]);
+}
