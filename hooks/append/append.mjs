@@ -1,0 +1,62 @@
+#!/usr/bin/env node
+// Appends a telemetry event without telemetry-upload installed. Paste `record` into your tool.
+//
+// usage: append.mjs EVENT [key=value]...
+//
+// Node knows no flock. One write on a descriptor opened for append is safe without it on a Unix; on
+// Windows only the binary appends.
+
+import { randomUUID } from "node:crypto"
+import fs from "node:fs"
+import { isAbsolute, join } from "node:path"
+import { argv, env, platform } from "node:process"
+
+const APP = "atomic"
+const OFF = ["0", "false", "off", "no"]
+const CI = ["CI", "CONTINUOUS_INTEGRATION", "BUILD_ID", "BUILD_NUMBER", "RUN_ID", "TF_BUILD", "TEAMCITY_VERSION"]
+
+/** Appends one event if the person agreed. Never throws, never prints, never waits. */
+export function record(event, fields = {}) {
+  try {
+    if (platform === "win32" || (env.CI !== "false" && CI.some((name) => env[name]))) return
+    const word = (name) => (env[name] ?? "").trim().toLowerCase()
+    if (OFF.includes(word(`${APP.toUpperCase()}_TELEMETRY`))) return
+    if (!["", ...OFF].includes(word("DO_NOT_TRACK"))) return
+    const xdg = env.XDG_DATA_HOME ?? ""
+    const share = isAbsolute(xdg) ? xdg : join(env.HOME, ".local/share")
+    const folder = env.TELEMETRY_UPLOAD_DATA_DIR || join(share, APP)
+    const consent = JSON.parse(fs.readFileSync(join(folder, "telemetry.json"), "utf8"))
+    if (consent.enabled !== true || consent.consentGiven !== true) return
+    const line = {
+      eventType: event,
+      eventId: randomUUID(),
+      timestamp: new Date().toISOString(),
+      anonymousId: consent.anonymousId,
+      platform,
+      ...fields,
+    }
+    append(join(folder, "telemetry-events.jsonl"), JSON.stringify(line) + "\n")
+  } catch {
+    // Telemetry is never a reason for the host to fail.
+  }
+}
+
+function append(buffer, line) {
+  const { O_RDWR, O_APPEND, O_CREAT, O_NOFOLLOW } = fs.constants
+  const fd = fs.openSync(buffer, O_RDWR | O_APPEND | O_CREAT | O_NOFOLLOW, 0o600)
+  try {
+    const { size } = fs.fstatSync(fd)
+    const last = Buffer.from("\n")
+    if (size > 0) fs.readSync(fd, last, 0, 1, size - 1)
+    // What a killed process left unfinished must not swallow this event.
+    fs.writeSync(fd, last[0] === 10 ? line : "\n" + line)
+  } finally {
+    fs.closeSync(fd)
+  }
+}
+
+// A host that pastes `record` leaves this out.
+if (/append\.mjs$/.test(argv[1] ?? "") && argv.length > 2) {
+  const pairs = argv.slice(3).filter((pair) => pair.includes("="))
+  record(argv[2], Object.fromEntries(pairs.map((pair) => pair.split(/=(.*)/s).slice(0, 2))))
+}
