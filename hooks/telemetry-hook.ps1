@@ -1,8 +1,9 @@
 # Hands a host's hook on to telemetry-upload, as telemetry-hook.sh does: the payload on standard input
 # passes through byte for byte, and whatever is missing or broken, this is silent and ends with 0.
 param([string] $HookHost = 'auto')
+$ErrorActionPreference = 'SilentlyContinue'
 try {
-    $found = Get-Command telemetry-upload -CommandType Application -ErrorAction SilentlyContinue
+    $found = Get-Command telemetry-upload -CommandType Application
     $bin = @(
         $env:TELEMETRY_UPLOAD_BIN
         $found | Select-Object -First 1 -ExpandProperty Path

@@ -23,17 +23,11 @@ type Payload = {
   turn_id?: string
 }
 
-// A copy in the global folder and one in the project's are both loaded, and called with the same objects:
-// the first copy for this application takes an object, the others leave it.
+// A copy in the global folder and one in the project's are both loaded and both called. The copy for this
+// application that meets a session first owns it; the others leave the session and its commands alone.
 const key = Symbol.for(`telemetry-upload.${app}`)
-const shared = globalThis as { [key]?: WeakSet<object> }
-const taken = (shared[key] ??= new WeakSet())
-
-function isFirst(object: object): boolean {
-  if (taken.has(object)) return false
-  taken.add(object)
-  return true
-}
+const shared = globalThis as { [key]?: Map<string, symbol> }
+const owners = (shared[key] ??= new Map())
 
 /** Hosts that are started from a desktop have a bare PATH, so the usual folders are looked at too. */
 function findBinary(): string | undefined {
@@ -85,8 +79,13 @@ function send(payload: Payload): Promise<void> {
 }
 
 export const TelemetryUpload = async (): Promise<Hooks> => {
-  const sessions = new Set<string>()
+  const self = Symbol(app)
   const pending = new Set<Promise<void>>()
+
+  function owns(session: string): boolean {
+    if (!owners.has(session)) owners.set(session, self)
+    return owners.get(session) === self
+  }
 
   function hand(payload: Payload) {
     const sent = send(payload)
@@ -96,17 +95,15 @@ export const TelemetryUpload = async (): Promise<Hooks> => {
 
   return {
     event: async ({ event }) => {
-      if (event?.type !== "session.created" || !isFirst(event)) return
+      if (event?.type !== "session.created") return
       const session = event.properties?.info
       // The session of a subagent belongs to one that is counted already.
-      if (!session?.id || session.parentID) return
-      sessions.add(session.id)
+      if (!session?.id || session.parentID || !owns(session.id)) return
       hand({ hook_event_name: "session.created", session_id: session.id })
     },
 
     "command.execute.before": async (input) => {
-      if (!input?.sessionID || !input.command || !isFirst(input)) return
-      sessions.add(input.sessionID)
+      if (!input?.sessionID || !input.command || !owns(input.sessionID)) return
       hand({
         hook_event_name: "command.execute.before",
         session_id: input.sessionID,
@@ -117,8 +114,11 @@ export const TelemetryUpload = async (): Promise<Hooks> => {
 
     // A process that leaves right after this must not take with it what is still on its way.
     dispose: async () => {
-      for (const session of sessions) hand({ hook_event_name: "dispose", session_id: session })
-      sessions.clear()
+      for (const [session, owner] of owners) {
+        if (owner !== self) continue
+        owners.delete(session)
+        hand({ hook_event_name: "dispose", session_id: session })
+      }
       let timer: ReturnType<typeof setTimeout> | undefined
       const late = new Promise<void>((resolve) => {
         timer = setTimeout(resolve, DISPOSE_MS_MAX)

@@ -16,6 +16,7 @@
 )]
 
 mod kit;
+mod tools;
 
 mod bad_input;
 mod commands;
@@ -24,6 +25,7 @@ mod cost;
 mod crash;
 mod detach;
 mod emulator;
+mod examples;
 mod flush;
 mod found;
 mod golden;
@@ -32,7 +34,9 @@ mod law;
 mod limits;
 mod network;
 mod privacy;
+mod producers;
 mod race;
 mod record;
 mod replies;
+mod scripts;
 mod tidy;

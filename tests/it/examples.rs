@@ -1,0 +1,219 @@
+//! The producer examples of `hooks/append`: each appends, from its own language, a line that arrives.
+
+use crate::kit::{BUFFER, CONSENT, Sandbox};
+use crate::tools::{feed, file, find, python, shells, silent};
+use serde_json::Value;
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::LazyLock;
+use std::time::{Duration, Instant};
+
+/// The command lines that run the examples, but for their arguments.
+static EXAMPLES: LazyLock<Vec<Vec<PathBuf>>> = LazyLock::new(|| {
+    let at = |name: &str| file(&format!("hooks/append/{name}"));
+    let mut examples: Vec<Vec<PathBuf>> = Vec::new();
+    for mut shell in shells() {
+        shell.push(at("append.sh"));
+        examples.push(shell);
+    }
+    examples.extend(python().map(|python| vec![python, at("append.py")]));
+    examples.extend(find("node").map(|node| vec![node, at("append.mjs")]));
+    examples.extend(
+        find("rustc").map(|rustc| build(&rustc, &["--edition=2024", "-o"], &at("append.rs"))),
+    );
+    examples.extend(find("go").map(|go| build(&go, &["build", "-o"], &at("append.go"))));
+    examples
+});
+
+fn build(compiler: &Path, flags: &[&str], source: &Path) -> Vec<PathBuf> {
+    let name = source
+        .file_name()
+        .unwrap()
+        .to_string_lossy()
+        .replace('.', "-");
+    let binary = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+    let output = Command::new(compiler)
+        .args(flags)
+        .arg(&binary)
+        .arg(source)
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{output:?}");
+    vec![binary]
+}
+
+/// Runs an example in the sandbox, which it must leave silently.
+fn append(example: &[PathBuf], sandbox: &Sandbox, args: &[&str]) {
+    let mut command = Command::new(&example[0]);
+    command
+        .args(&example[1..])
+        .args(args)
+        .env_clear()
+        .env("PATH", "/usr/bin:/bin")
+        .envs(&sandbox.env);
+    silent(&feed(&mut command, b""), &format!("{example:?}"));
+}
+
+#[test]
+fn every_example_appends_a_line_that_arrives() {
+    for example in EXAMPLES.iter() {
+        let sandbox = Sandbox::new();
+        let spicy = "say \"ü\" \\ now";
+        append(
+            example,
+            &sandbox,
+            &[
+                "example_event",
+                &format!("command={spicy}"),
+                "odd=a=b",
+                "none",
+            ],
+        );
+        append(example, &sandbox, &["second_event"]);
+        append(example, &sandbox, &[]);
+        let (mode, content) = &sandbox.files()[".local/share/atomic/telemetry-events.jsonl"];
+        assert_eq!(*mode, 0o600, "{example:?}");
+        let text = String::from_utf8(content.clone()).unwrap();
+        let lines: Vec<Value> = text
+            .lines()
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect();
+        assert_eq!(lines.len(), 2, "{example:?}: {text}");
+        let (first, second) = (&lines[0], &lines[1]);
+        assert_eq!(first["eventType"], "example_event", "{example:?}");
+        assert_eq!(first["command"], spicy, "{example:?}");
+        assert_eq!(first["odd"], "a=b", "{example:?}");
+        assert_eq!(first["platform"], "linux", "{example:?}");
+        assert_eq!(
+            first["anonymousId"], "11111111-1111-4111-8111-111111111111",
+            "{example:?}"
+        );
+        for line in [first, second] {
+            let id = uuid::Uuid::parse_str(line["eventId"].as_str().unwrap()).unwrap();
+            assert_eq!(id.get_version_num(), 4, "{example:?}");
+            let time = line["timestamp"].as_str().unwrap();
+            assert_eq!(
+                (time.len(), time.ends_with('Z')),
+                (24, true),
+                "{example:?}: {time}"
+            );
+            let time = chrono::DateTime::parse_from_rfc3339(time).unwrap();
+            let age = (telemetry_upload::world::now() - time.to_utc()).num_seconds();
+            assert!((0..60).contains(&age), "{example:?}: {age} s old");
+        }
+        assert_ne!(first["eventId"], second["eventId"], "{example:?}");
+        sandbox.flush().stdout("sent 2 events").left("").code(0);
+        assert_eq!(
+            sandbox.delivered(),
+            [&first["eventId"], &second["eventId"]].map(|id| id.as_str().unwrap())
+        );
+    }
+}
+
+#[test]
+fn no_example_appends_where_telemetry_is_off() {
+    let check = |consent: Option<&str>, variable: Option<(&str, &str)>, lines: usize| {
+        for example in EXAMPLES.iter() {
+            let mut sandbox = Sandbox::new();
+            sandbox
+                .env
+                .extend(variable.map(|(name, value)| (name.to_owned(), value.to_owned())));
+            match consent {
+                Some(text) => sandbox.write("telemetry.json", text),
+                None => fs::remove_file(sandbox.path("telemetry.json")).unwrap(),
+            }
+            append(example, &sandbox, &["example_event"]);
+            let story = format!("{example:?} {consent:?} {variable:?}");
+            assert_eq!(sandbox.read(BUFFER).lines().count(), lines, "{story}");
+            assert_eq!(sandbox.path(BUFFER).exists(), lines > 0, "{story}");
+        }
+    };
+    check(
+        Some("{\n  \"enabled\": true,\n  \"consentGiven\": true\n}\n"),
+        None,
+        1,
+    );
+    check(Some(CONSENT), Some(("CI", "false")), 1);
+    check(Some(CONSENT), Some(("DO_NOT_TRACK", "0")), 1);
+    check(Some(CONSENT), Some(("CI", "1")), 0);
+    check(Some(CONSENT), Some(("TF_BUILD", "True")), 0);
+    check(Some(CONSENT), Some(("DO_NOT_TRACK", "1")), 0);
+    check(Some(CONSENT), Some(("ATOMIC_TELEMETRY", "Off")), 0);
+    check(Some(CONSENT), Some(("HOME", "/no/such")), 0);
+    check(None, None, 0);
+    check(Some("{"), None, 0);
+    check(Some(r#"{"enabled":false,"consentGiven":true}"#), None, 0);
+    check(Some(r#"{"enabled":true}"#), None, 0);
+    check(Some(r#"{"enabled":"true","consentGiven":true}"#), None, 0);
+}
+
+#[test]
+fn every_example_finds_the_folder_it_is_told() {
+    for example in EXAMPLES.iter() {
+        let sandbox = Sandbox::new();
+        let data = sandbox.data().display().to_string();
+        let share = sandbox
+            .home
+            .path()
+            .join(".local/share")
+            .display()
+            .to_string();
+        let told = sandbox
+            .env("HOME", "/no/such")
+            .env("TELEMETRY_UPLOAD_DATA_DIR", &data);
+        append(example, &told, &["a"]);
+        let xdg = told
+            .without_env("TELEMETRY_UPLOAD_DATA_DIR")
+            .env("XDG_DATA_HOME", &share);
+        append(example, &xdg, &["b"]);
+        assert_eq!(xdg.read(BUFFER).lines().count(), 2, "{example:?}");
+    }
+}
+
+#[test]
+fn every_example_mends_a_torn_tail() {
+    for example in EXAMPLES.iter() {
+        let sandbox = Sandbox::new();
+        sandbox.append("{\"eventType\":\"torn");
+        append(example, &sandbox, &["example_event"]);
+        assert!(
+            sandbox.read(BUFFER).starts_with("{\"eventType\":\"torn\n{"),
+            "{example:?}"
+        );
+        sandbox.flush().outputs();
+        assert_eq!(sandbox.delivered().len(), 1, "{example:?}");
+    }
+}
+
+#[test]
+fn no_example_waits_long_for_a_hung_hook() {
+    let check = |example: &[PathBuf]| {
+        let sandbox = Sandbox::new();
+        sandbox.append("\n");
+        let holder = fs::File::open(sandbox.path(BUFFER)).unwrap();
+        holder.lock().unwrap();
+        let begun = Instant::now();
+        append(example, &sandbox, &["example_event"]);
+        assert!(begun.elapsed() < Duration::from_secs(10), "{example:?}");
+        assert_eq!(sandbox.read(BUFFER).lines().count(), 2, "{example:?}");
+    };
+    // Each waits for about a second, so they do it together.
+    std::thread::scope(|scope| {
+        for example in EXAMPLES.iter() {
+            scope.spawn(move || check(example));
+        }
+    });
+}
+
+#[test]
+fn no_example_follows_a_link() {
+    for example in EXAMPLES.iter() {
+        let sandbox = Sandbox::new();
+        sandbox.write("elsewhere", "");
+        symlink(sandbox.path("elsewhere"), sandbox.path(BUFFER)).unwrap();
+        append(example, &sandbox, &["example_event"]);
+        assert_eq!(sandbox.read("elsewhere"), "", "{example:?}");
+    }
+}

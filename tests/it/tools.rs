@@ -1,0 +1,78 @@
+//! Programs of this machine that a test may use but does not insist on: where one is missing, what
+//! needs it is skipped, and says so.
+
+use std::collections::BTreeSet;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::sync::Mutex;
+
+/// What was missed so far: each is said once.
+static MISSING: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
+
+/// The program of this name, if it is on the PATH.
+pub fn find(name: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let found = std::env::split_paths(&path)
+        .map(|folder| folder.join(name))
+        .find(|file| file.is_file());
+    if found.is_none() && MISSING.lock().unwrap().insert(name.to_owned()) {
+        // Not `eprintln!`: the harness would keep it to itself, since what skips succeeds.
+        let mut stderr = std::io::stderr();
+        writeln!(stderr, "skipped: there is no {name} here").unwrap();
+    }
+    found
+}
+
+/// A POSIX shell: the program, and what stands before the name of its script.
+pub type Shell = Vec<PathBuf>;
+
+/// Every shell that people's hooks are run by.
+pub fn shells() -> Vec<Shell> {
+    let mut shells: Vec<Shell> = ["sh", "dash", "bash", "zsh"]
+        .into_iter()
+        .filter_map(|name| Some(vec![find(name)?]))
+        .collect();
+    shells.extend(find("busybox").map(|busybox| vec![busybox, "sh".into()]));
+    shells
+}
+
+/// Python itself: what is on the PATH may be a launcher that needs the person's environment.
+pub fn python() -> Option<PathBuf> {
+    let output = Command::new(find("python3")?)
+        .args(["-c", "import sys; print(sys.executable)"])
+        .output()
+        .unwrap();
+    Some(PathBuf::from(
+        String::from_utf8(output.stdout).unwrap().trim(),
+    ))
+}
+
+/// A file of this repository.
+pub fn file(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(name)
+}
+
+/// Runs to the end with this on its standard input, which it need not read.
+pub fn feed(command: &mut Command, stdin: &[u8]) -> Output {
+    let mut child = command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut pipe = child.stdin.take().unwrap();
+    let bytes = stdin.to_vec();
+    let writer = std::thread::spawn(move || pipe.write_all(&bytes));
+    let output = child.wait_with_output().unwrap();
+    // A hook may end before it has read everything.
+    let _ = writer.join().unwrap();
+    output
+}
+
+/// Nothing was said, and the exit code is 0.
+pub fn silent(output: &Output, story: &str) {
+    let said = [&output.stdout[..], &output.stderr[..]].concat();
+    assert_eq!(String::from_utf8_lossy(&said), "", "{story}");
+    assert_eq!(output.status.code(), Some(0), "{story}");
+}
