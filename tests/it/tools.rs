@@ -27,12 +27,14 @@ pub fn find(name: &str) -> Option<PathBuf> {
 /// A POSIX shell: the program, and what stands before the name of its script.
 pub type Shell = Vec<PathBuf>;
 
-/// Every shell that people's hooks are run by.
+/// Every shell that people's hooks are run by; the first is always there.
 pub fn shells() -> Vec<Shell> {
-    let mut shells: Vec<Shell> = ["sh", "dash", "bash", "zsh"]
-        .into_iter()
-        .filter_map(|name| Some(vec![find(name)?]))
-        .collect();
+    let mut shells: Vec<Shell> = vec![vec!["/bin/sh".into()]];
+    shells.extend(
+        ["dash", "bash", "zsh"]
+            .into_iter()
+            .filter_map(|name| Some(vec![find(name)?])),
+    );
     shells.extend(find("busybox").map(|busybox| vec![busybox, "sh".into()]));
     shells
 }
