@@ -2,6 +2,7 @@
 //! that opens a file, locks it, writes a line and closes it.
 
 use crate::kit::{BINARY, BUFFER, Sandbox};
+use crate::tools;
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -17,9 +18,9 @@ fn main() {
 "#;
 
 /// The system calls of a run, one a line.
-fn calls(sandbox: &Sandbox, program: &Path, args: &[&str]) -> Vec<String> {
+fn calls(sandbox: &Sandbox, strace: &Path, program: &Path, args: &[&str]) -> Vec<String> {
     let log = sandbox.path("calls");
-    let status = Command::new("strace")
+    let status = Command::new(strace)
         .args(["-f", "-qq", "-o"])
         .arg(&log)
         .arg(program)
@@ -40,10 +41,9 @@ fn calls(sandbox: &Sandbox, program: &Path, args: &[&str]) -> Vec<String> {
 
 #[test]
 fn recording_takes_at_most_twice_the_calls_of_the_smallest_program_and_no_network() {
-    if Command::new("strace").arg("-V").output().is_err() {
-        eprintln!("skipped: no strace here");
+    let Some(strace) = tools::find("strace") else {
         return;
-    }
+    };
     let sandbox = Sandbox::new().dated();
     let (source, smallest) = (sandbox.path("smallest.rs"), sandbox.path("smallest"));
     fs::write(&source, SMALLEST).unwrap();
@@ -62,6 +62,7 @@ fn recording_takes_at_most_twice_the_calls_of_the_smallest_program_and_no_networ
     .len();
     let recorded = calls(
         &sandbox,
+        &strace,
         Path::new(BINARY),
         &["record", "cli_command", "--prop", "command=init"],
     );
