@@ -1,7 +1,6 @@
 //! Flags and subcommands, and nothing else. The doc comments are `--help`.
 
-use crate::hosts::Host;
-use crate::paths;
+use crate::paths::{self, APP_DEFAULT};
 use clap::builder::{OsStringValueParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand};
 use serde::Deserialize;
@@ -9,6 +8,10 @@ use std::ffi::OsString;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+
+mod subcommands;
+
+pub use subcommands::*;
 
 /// Upload usage telemetry from a local JSONL buffer to Azure Application Insights
 ///
@@ -75,6 +78,8 @@ pub enum Command {
     Hook(Hook),
     /// Run a local endpoint that validates like Application Insights' and can misbehave by script
     Emulator(Emulator),
+    /// Put the hooks that report usage into a host's settings, or take them out again
+    Hooks(Hooks),
 }
 
 /// One pass.
@@ -128,9 +133,9 @@ pub struct Detaching {
 /// Whose events, and where they are.
 #[derive(Args, Clone, Debug, Default)]
 pub struct Application {
-    /// The application whose events these are [default: atomic]
-    #[arg(long, value_name = "NAME", env = "TELEMETRY_UPLOAD_APP", value_parser = app_name_or_none)]
-    app: Option<String>,
+    /// Whose events.
+    #[command(flatten)]
+    app: App,
     /// The folder of the buffers [default: the application's own data folder]
     #[arg(
         long,
@@ -142,12 +147,9 @@ pub struct Application {
 }
 
 impl Application {
-    /// The application, whose name an empty variable does not change.
+    /// The application.
     pub fn app(&self) -> &str {
-        self.app
-            .as_deref()
-            .filter(|app| !app.is_empty())
-            .unwrap_or(APP_DEFAULT)
+        self.app.name()
     }
 
     /// The data folder given by hand; an empty one is none.
@@ -155,6 +157,24 @@ impl Application {
         self.data_dir
             .as_deref()
             .filter(|dir| !dir.as_os_str().is_empty())
+    }
+}
+
+/// An application.
+#[derive(Args, Clone, Debug, Default)]
+pub struct App {
+    /// The application whose events these are [default: atomic]
+    #[arg(long, value_name = "NAME", env = "TELEMETRY_UPLOAD_APP", value_parser = app_name_or_none)]
+    app: Option<String>,
+}
+
+impl App {
+    /// Its name, which an empty variable does not change.
+    pub fn name(&self) -> &str {
+        self.app
+            .as_deref()
+            .filter(|app| !app.is_empty())
+            .unwrap_or(APP_DEFAULT)
     }
 }
 
@@ -171,9 +191,6 @@ fn app_name_or_none(app: &str) -> anyhow::Result<String> {
         paths::app_name(app)
     }
 }
-
-/// The application whose buffers these were first.
-const APP_DEFAULT: &str = "atomic";
 
 /// The limits that flags and config.json may change; settings.rs has the defaults and their reasons.
 #[derive(Args, Clone, Debug, Default, Deserialize)]
@@ -213,73 +230,4 @@ pub struct Limit {
     /// Longest time to find the host and connect [default: 3000]
     #[arg(long, value_name = "MS")]
     pub connect_timeout_ms: Option<u64>,
-}
-
-/// One event.
-#[derive(Args, Debug)]
-pub struct Record {
-    /// What happened; without it, the event is the JSON object on standard input
-    #[arg(value_name = "EVENT")]
-    pub event: Option<String>,
-    /// A property: true, false and numbers as such, anything else as text; the last of two wins, and one given here comes before standard input
-    #[arg(short, long = "prop", value_name = "NAME=VALUE", value_parser = prop)]
-    pub props: Vec<(String, String)>,
-    /// Start a detached pass afterwards
-    #[arg(long)]
-    pub spawn: bool,
-    /// Say what was recorded, or why nothing was
-    #[arg(long)]
-    pub verbose: bool,
-    /// Whose event, and where it goes.
-    #[command(flatten)]
-    pub application: Application,
-}
-
-fn prop(text: &str) -> anyhow::Result<(String, String)> {
-    match text.split_once('=') {
-        Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
-        _ => anyhow::bail!("a property is NAME=VALUE"),
-    }
-}
-
-/// What an agent says.
-#[derive(Args, Debug)]
-pub struct Hook {
-    /// The agent whose hook this is, should it not show: auto, claude, copilot, codex, opencode, gemini or cursor
-    #[arg(long, value_name = "HOST", default_value = "auto", value_parser = host)]
-    pub host: Presumed,
-    /// Say what was recorded, or why nothing was
-    #[arg(long)]
-    pub verbose: bool,
-    /// Standard input comes late; another process has waited for it before
-    #[arg(long, hide = true)]
-    pub late: bool,
-    /// Whose event, and where it goes.
-    #[command(flatten)]
-    pub application: Application,
-}
-
-/// The host that whoever installed the hook presumed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Presumed(pub Option<Host>);
-
-fn host(name: &str) -> anyhow::Result<Presumed> {
-    match name {
-        "auto" => Ok(Presumed(None)),
-        name => Ok(Presumed(Some(Host::from_name(name)?))),
-    }
-}
-
-/// The local endpoint.
-#[derive(Args, Debug)]
-pub struct Emulator {
-    /// Port on 127.0.0.1; 0 takes a free one
-    #[arg(long, value_name = "PORT", default_value_t = 8088)]
-    pub port: u16,
-    /// Append accepted events to this file, one envelope a line
-    #[arg(long, value_name = "FILE")]
-    pub store: Option<PathBuf>,
-    /// Misbehave as this file says, one JSON object a line for each request in turn
-    #[arg(long, value_name = "FILE")]
-    pub script: Option<PathBuf>,
 }

@@ -134,6 +134,13 @@ pub mod gzip;
 pub mod watchdog;
 pub mod world;
 
+pub mod diff;
+pub mod graft;
+pub mod json_text;
+pub mod planting;
+pub mod settings_file;
+pub mod splice;
+
 pub mod journal;
 pub mod ledger;
 pub mod state;

@@ -19,6 +19,7 @@ fn main() -> ExitCode {
         Some(Command::Record(record)) => Ok(commands::record::run(record, &env)),
         Some(Command::Hook(hook)) => Ok(commands::hook::run(hook, &env)),
         Some(Command::Emulator(emulator)) => commands::emulator::run(emulator),
+        Some(Command::Hooks(hooks)) => commands::hooks::run(&hooks.action, &env),
     };
     done.unwrap_or_else(|err| {
         terminal::complain(&format!("{err:#}"));

@@ -29,6 +29,8 @@ pub enum Open {
     Create,
     /// To append, and to read what is there; made (0600) if missing.
     Append,
+    /// To write; made (0600), and an error if it is there.
+    New,
 }
 
 /// Opens a file in the data folder without following a symbolic link, and refuses what is not a
@@ -43,6 +45,7 @@ pub fn open(path: &Path, open: Open) -> io::Result<File> {
         Open::Update => options.read(true).write(true),
         Open::Create => options.read(true).write(true).create(true).truncate(false),
         Open::Append => options.read(true).append(true).create(true),
+        Open::New => options.write(true).create_new(true),
     };
     let file = system::open_nofollow(&mut options, path)?;
     let metadata = file.metadata()?;
@@ -128,6 +131,18 @@ pub fn check_dir(path: &Path) -> io::Result<()> {
         return Err(refused("it is not a folder"));
     }
     system::check_owner(&metadata)
+}
+
+/// Whether the owner meant the file to be changed. Asking the system instead would let root write
+/// what its owner locked.
+pub fn owner_may_write(metadata: &Metadata) -> bool {
+    system::owner_may_write(metadata)
+}
+
+/// Gives a new file the group and the mode of the one it stands for.
+pub fn copy_access(to: &File, from: &Metadata) -> io::Result<()> {
+    system::copy_group(to, from)?;
+    to.set_permissions(from.permissions())
 }
 
 /// Makes the names in a folder durable, so that a file just made in it survives a power cut.

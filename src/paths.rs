@@ -11,6 +11,9 @@ const BUFFER_STEM: &str = "telemetry-events";
 /// The buffer that this program itself appends to.
 pub const OWN_BUFFER: &str = "telemetry-events.jsonl";
 
+/// The application whose buffers these were first.
+pub const APP_DEFAULT: &str = "atomic";
+
 /// The files of one application.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Paths {
@@ -142,6 +145,15 @@ pub fn app_name(app: &str) -> Result<String> {
         );
     }
     Ok(app.to_owned())
+}
+
+/// The home folder of the person.
+///
+/// # Errors
+/// There is none.
+pub fn home() -> Result<PathBuf> {
+    let base = BaseDirs::new().context("cannot find the home folder; set HOME")?;
+    Ok(base.home_dir().to_owned())
 }
 
 /// `directories` alone would disagree with Atomic on macOS and Windows, whose folders these are.

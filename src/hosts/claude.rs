@@ -1,5 +1,6 @@
 //! Claude Code (measured with 2.1.329): hooks in its settings or in a plugin.
 
+use super::place::{Kind, Place};
 use super::{Dialect, Spelling, TurnKey};
 
 pub(super) const DIALECT: Dialect = Dialect {
@@ -20,4 +21,15 @@ pub(super) const DIALECT: Dialect = Dialect {
         let session = env.get("CLAUDE_CODE_SESSION_ID").map(String::as_str);
         session.is_some() && session == payload.session() || payload.has_transcript_below(".claude")
     },
+};
+
+/// Where its hooks go.
+pub(super) const PLACE: Place = Place {
+    variable: Some(("CLAUDE_CONFIG_DIR", "")),
+    in_home: ".claude",
+    in_project: ".claude",
+    file: "settings.json",
+    kind: Kind::Shared,
+    snippet: include_str!("../../hooks/claude/settings.json"),
+    afterwards: None,
 };

@@ -1,5 +1,6 @@
 //! Codex CLI (measured with 0.169.0): Claude's format, with a turn's id.
 
+use super::place::{Kind, Place};
 use super::{Dialect, Spelling, TurnKey};
 
 pub(super) const DIALECT: Dialect = Dialect {
@@ -13,4 +14,15 @@ pub(super) const DIALECT: Dialect = Dialect {
     is_certain: |payload, _| {
         payload.0.contains_key("turn_id") || payload.has_transcript_below(".codex")
     },
+};
+
+/// Where its hooks go.
+pub(super) const PLACE: Place = Place {
+    variable: Some(("CODEX_HOME", "")),
+    in_home: ".codex",
+    in_project: ".codex",
+    file: "hooks.json",
+    kind: Kind::Shared,
+    snippet: include_str!("../../hooks/codex/hooks.json"),
+    afterwards: Some("Codex runs them once you have trusted them: it asks at its next start"),
 };

@@ -1,6 +1,7 @@
 //! GitHub Copilot CLI (measured with 1.0.102). The spelling of an event's key in its hooks file decides
 //! what the payload looks like: ours are `PascalCase`, and so it looks like Claude's.
 
+use super::place::{Kind, Place};
 use super::{Dialect, Spelling, TurnKey};
 
 pub(super) const DIALECT: Dialect = Dialect {
@@ -17,4 +18,15 @@ pub(super) const DIALECT: Dialect = Dialect {
             && payload.0.contains_key("timestamp")
             && !payload.0.contains_key("transcript_path")
     },
+};
+
+/// Where its hooks go.
+pub(super) const PLACE: Place = Place {
+    variable: Some(("COPILOT_HOME", "hooks")),
+    in_home: ".copilot/hooks",
+    in_project: ".github/hooks",
+    file: "telemetry-upload.json",
+    kind: Kind::Own,
+    snippet: include_str!("../../hooks/copilot/telemetry-upload.json"),
+    afterwards: None,
 };

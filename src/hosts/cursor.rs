@@ -1,5 +1,6 @@
 //! Cursor (after its documentation; never run).
 
+use super::place::{Kind, Place};
 use super::{Dialect, Spelling, TurnKey};
 
 pub(super) const DIALECT: Dialect = Dialect {
@@ -11,4 +12,15 @@ pub(super) const DIALECT: Dialect = Dialect {
     end: "sessionEnd",
     version: |payload, _| payload.text("cursor_version").map(str::to_owned),
     is_certain: |payload, _| payload.text("conversation_id").is_some(),
+};
+
+/// Where its hooks go.
+pub(super) const PLACE: Place = Place {
+    variable: None,
+    in_home: ".cursor",
+    in_project: ".cursor",
+    file: "hooks.json",
+    kind: Kind::Shared,
+    snippet: include_str!("../../hooks/cursor/hooks.json"),
+    afterwards: None,
 };

@@ -1,5 +1,6 @@
 //! Gemini CLI (measured with 0.61.0).
 
+use super::place::{Kind, Place};
 use super::{Dialect, Spelling, TurnKey};
 
 pub(super) const DIALECT: Dialect = Dialect {
@@ -14,4 +15,15 @@ pub(super) const DIALECT: Dialect = Dialect {
         let session = env.get("GEMINI_SESSION_ID").map(String::as_str);
         session.is_some() && session == payload.session() || payload.has_transcript_below(".gemini")
     },
+};
+
+/// Where its hooks go.
+pub(super) const PLACE: Place = Place {
+    variable: Some(("GEMINI_CLI_HOME", ".gemini")),
+    in_home: ".gemini",
+    in_project: ".gemini",
+    file: "settings.json",
+    kind: Kind::Shared,
+    snippet: include_str!("../../hooks/gemini/settings.json"),
+    afterwards: None,
 };

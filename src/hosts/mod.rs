@@ -12,8 +12,10 @@ mod copilot;
 mod cursor;
 mod gemini;
 mod opencode;
+pub mod place;
 
 use anyhow::{Result, bail};
+use place::Place;
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 
@@ -65,6 +67,18 @@ impl Host {
         match Host::ALL.into_iter().find(|host| host.name() == name) {
             Some(host) => Ok(host),
             None => bail!("the hosts are {}", Host::ALL.map(Host::name).join(", ")),
+        }
+    }
+
+    /// Where it reads its hooks, and what we put there.
+    pub fn place(self) -> &'static Place {
+        match self {
+            Host::Claude => &claude::PLACE,
+            Host::Copilot => &copilot::PLACE,
+            Host::Codex => &codex::PLACE,
+            Host::OpenCode => &opencode::PLACE,
+            Host::Gemini => &gemini::PLACE,
+            Host::Cursor => &cursor::PLACE,
         }
     }
 

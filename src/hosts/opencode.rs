@@ -1,6 +1,7 @@
 //! `OpenCode` (measured with 1.18.33): its plugin, `hooks/opencode/telemetry-upload.ts`, tells us what
 //! happened under `OpenCode`'s own names.
 
+use super::place::{Kind, Place};
 use super::{Dialect, Spelling, TurnKey};
 
 pub(super) const DIALECT: Dialect = Dialect {
@@ -15,4 +16,15 @@ pub(super) const DIALECT: Dialect = Dialect {
         let names = [DIALECT.start, DIALECT.command, DIALECT.end];
         payload.event().is_some_and(|event| names.contains(&event))
     },
+};
+
+/// Where its hooks go.
+pub(super) const PLACE: Place = Place {
+    variable: Some(("XDG_CONFIG_HOME", "opencode/plugins")),
+    in_home: ".config/opencode/plugins",
+    in_project: ".opencode/plugins",
+    file: "telemetry-upload.ts",
+    kind: Kind::Own,
+    snippet: include_str!("../../hooks/opencode/telemetry-upload.ts"),
+    afterwards: None,
 };

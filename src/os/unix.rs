@@ -45,6 +45,17 @@ pub(super) fn check_owner(metadata: &Metadata) -> io::Result<()> {
     )))
 }
 
+pub(super) fn owner_may_write(metadata: &Metadata) -> bool {
+    metadata.mode() & 0o200 != 0
+}
+
+pub(super) fn copy_group(to: &File, from: &Metadata) -> io::Result<()> {
+    if to.metadata()?.gid() == from.gid() {
+        return Ok(());
+    }
+    std::os::unix::fs::fchown(to, None, Some(from.gid()))
+}
+
 pub(super) fn create_dir(path: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(path)
 }

@@ -56,6 +56,7 @@ fn recording_takes_at_most_twice_the_calls_of_the_smallest_program_and_no_networ
 
     let least = calls(
         &sandbox,
+        &strace,
         &smallest,
         &[sandbox.path("other").to_str().unwrap()],
     )

@@ -79,6 +79,7 @@ fn no_function_has_more_than_70_lines() {
 fn each_crate_is_named_in_one_file() {
     for name in [
         "clap",
+        "close_fds",
         "directories",
         "flate2",
         "fs2",
@@ -88,15 +89,15 @@ fn each_crate_is_named_in_one_file() {
         "uuid",
         "httparse",
     ] {
-        let users: Vec<String> = sources()
+        let users: BTreeSet<String> = sources()
             .into_iter()
             .filter(|(_, text)| {
                 text.lines().any(|line| {
                     !line.trim_start().starts_with("//") && line.contains(&format!("{name}::"))
                 })
             })
-            .map(|(file, _)| file)
-            .filter(|file| !(name == "clap" && file == "src/main.rs")) // `Parser::parse`, where the arguments are
+            // The flags of the subcommands are a part of cli.rs that has a file of its own.
+            .map(|(file, _)| file.replace("src/cli/subcommands.rs", "src/cli.rs"))
             .collect();
         assert_eq!(users.len(), 1, "{name}: {users:?}");
     }

@@ -1,0 +1,234 @@
+//! A settings file that is not ours: read with care, replaced in one step, and kept beside itself as
+//! it was. What the system keeps outside of mode and group (access lists, attributes) does not
+//! survive the replacement.
+
+use crate::os::{self, Open};
+use anyhow::{Context, Result, bail};
+use chrono::{DateTime, Utc};
+use std::ffi::OsString;
+use std::fs::{self, File, Metadata, OpenOptions};
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+
+/// Settings are kilobytes. What is larger is something else, and measuring it would take memory many
+/// times its size.
+pub const BYTES_MAX: u64 = 4 * 1024 * 1024;
+
+/// Does not end in `.json` or `.ts`, so that no host reads a backup.
+const BACKUP_END: &str = ".telemetry-upload.bak";
+
+/// The file as it was when we looked.
+#[derive(Debug)]
+pub struct SettingsFile {
+    /// Where it really is: behind the link, if its name is one.
+    target: PathBuf,
+    is_link: bool,
+    content: Option<Content>,
+}
+
+#[derive(Debug)]
+struct Content {
+    bytes: Vec<u8>,
+    metadata: Metadata,
+}
+
+/// What stays of the old content.
+#[derive(Clone, Copy, Debug)]
+pub enum Keep {
+    /// A copy beside the file, with this time in its name.
+    Backup(DateTime<Utc>),
+    /// Nothing: it can be made again, or is kept already.
+    Nothing,
+}
+
+impl SettingsFile {
+    /// Reads the file, if there is one.
+    ///
+    /// # Errors
+    /// Why it must not be touched: it is not a plain file of this user's own that may be written, or
+    /// is too large.
+    pub fn read(path: &Path) -> Result<SettingsFile> {
+        let is_link = match fs::symlink_metadata(path) {
+            Ok(found) => found.is_symlink(),
+            Err(err) if err.kind() == io::ErrorKind::NotFound => {
+                return Ok(SettingsFile {
+                    target: path.to_owned(),
+                    is_link: false,
+                    content: None,
+                });
+            }
+            Err(err) => return Err(err.into()),
+        };
+        let target = if is_link {
+            fs::canonicalize(path).context("it is a symbolic link that cannot be followed")?
+        } else {
+            path.to_owned()
+        };
+        let content = Some(read(&target)?);
+        Ok(SettingsFile {
+            target,
+            is_link,
+            content,
+        })
+    }
+
+    /// The text, if there is a file.
+    ///
+    /// # Errors
+    /// It is not UTF-8.
+    pub fn text(&self) -> Result<Option<&str>> {
+        let Some(content) = &self.content else {
+            return Ok(None);
+        };
+        let text = std::str::from_utf8(&content.bytes).context("it is not UTF-8")?;
+        Ok(Some(text))
+    }
+
+    /// Whether its name is a symbolic link.
+    pub fn is_link(&self) -> bool {
+        self.is_link
+    }
+
+    /// Replaces the content, or makes the file and its folder, in one step: a crash leaves the old or
+    /// the new, and a link stays a link. Says where the backup is, if one was asked for.
+    ///
+    /// # Errors
+    /// What could not be written; the file is as it was.
+    pub fn replace(&self, text: &str, keep: Keep) -> Result<Option<PathBuf>> {
+        let folder = self.folder();
+        if self.content.is_none() {
+            fs::create_dir_all(folder)
+                .with_context(|| format!("cannot make the folder {}", folder.display()))?;
+        }
+        let new = self.beside(&format!(".{}.telemetry-upload.new", std::process::id()));
+        let mut backup = None;
+        let done = self.write(&new, text.as_bytes()).and_then(|()| {
+            backup = self.keep(keep)?;
+            self.check_unchanged()?;
+            fs::rename(&new, &self.target)?;
+            Ok(())
+        });
+        if let Err(err) = done {
+            // What is left over is ours, and of no use.
+            for path in backup.iter().chain([&new]) {
+                let _ = fs::remove_file(path);
+            }
+            return Err(err);
+        }
+        os::sync_dir(folder)?;
+        Ok(backup)
+    }
+
+    /// Removes the file.
+    ///
+    /// # Errors
+    /// It could not be removed, or has changed.
+    pub fn remove(&self, keep: Keep) -> Result<Option<PathBuf>> {
+        let backup = self.keep(keep)?;
+        self.check_unchanged()?;
+        fs::remove_file(&self.target)?;
+        os::sync_dir(self.folder())?;
+        Ok(backup)
+    }
+
+    /// The backups of this file that can be read, the newest first.
+    pub fn backups(&self) -> Vec<(PathBuf, String)> {
+        let start = self.beside(".");
+        let Some(start) = start
+            .file_name()
+            .map(|name| name.to_string_lossy().into_owned())
+        else {
+            return Vec::new();
+        };
+        let entries = fs::read_dir(self.folder()).into_iter().flatten().flatten();
+        let mut paths: Vec<PathBuf> = entries
+            .filter(|entry| {
+                let name = entry.file_name().to_string_lossy().into_owned();
+                name.starts_with(&start) && name.ends_with(BACKUP_END)
+            })
+            .map(|entry| entry.path())
+            .collect();
+        // Their names differ in the time alone, which sorts as text.
+        paths.sort();
+        let readable = paths.into_iter().rev().filter_map(|path| {
+            let text = String::from_utf8(read(&path).ok()?.bytes).ok()?;
+            Some((path, text))
+        });
+        readable.collect()
+    }
+
+    fn write(&self, path: &Path, bytes: &[u8]) -> Result<()> {
+        let write = || -> io::Result<()> {
+            let mut file = match &self.content {
+                Some(content) => new_like(path, content)?,
+                // Holds nothing private, and others may have to read a project's settings.
+                None => OpenOptions::new().write(true).create_new(true).open(path)?,
+            };
+            file.write_all(bytes)?;
+            file.sync_all()
+        };
+        write().with_context(|| format!("cannot write {}", path.display()))
+    }
+
+    fn keep(&self, keep: Keep) -> Result<Option<PathBuf>> {
+        let (Keep::Backup(now), Some(content)) = (keep, &self.content) else {
+            return Ok(None);
+        };
+        let stamp = now.format("%Y%m%dT%H%M%S%3fZ");
+        let path = self.beside(&format!(".{stamp}{BACKUP_END}"));
+        let write = || -> io::Result<()> {
+            let mut file = new_like(&path, content)?;
+            file.write_all(&content.bytes)?;
+            file.sync_all()
+        };
+        write().with_context(|| format!("cannot keep a backup as {}", path.display()))?;
+        Ok(Some(path))
+    }
+
+    /// A host that writes its settings at the same moment must not lose what it wrote.
+    fn check_unchanged(&self) -> Result<()> {
+        let same = match &self.content {
+            None => fs::symlink_metadata(&self.target).is_err(),
+            Some(content) => read(&self.target).is_ok_and(|now| now.bytes == content.bytes),
+        };
+        if !same {
+            bail!("it was changed meanwhile by another program");
+        }
+        Ok(())
+    }
+
+    fn folder(&self) -> &Path {
+        self.target.parent().unwrap_or(Path::new("/"))
+    }
+
+    fn beside(&self, end: &str) -> PathBuf {
+        let mut name = self
+            .target
+            .file_name()
+            .map_or_else(OsString::new, OsString::from);
+        name.push(end);
+        self.target.with_file_name(name)
+    }
+}
+
+fn read(path: &Path) -> Result<Content> {
+    let mut bytes = Vec::new();
+    let file = os::open(path, Open::Read)?;
+    let metadata = file.metadata()?;
+    if !os::owner_may_write(&metadata) {
+        bail!("it is read-only");
+    }
+    // One byte more than allowed tells a file of exactly the limit from a longer one.
+    let read = file.take(BYTES_MAX + 1).read_to_end(&mut bytes)?;
+    if read as u64 > BYTES_MAX {
+        bail!("it is larger than {} MB", BYTES_MAX / (1024 * 1024));
+    }
+    Ok(Content { bytes, metadata })
+}
+
+/// Private until it has the mode of the file it stands for.
+fn new_like(path: &Path, content: &Content) -> io::Result<File> {
+    let file = os::open(path, Open::New)?;
+    os::copy_access(&file, &content.metadata)?;
+    Ok(file)
+}
