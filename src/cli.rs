@@ -59,6 +59,7 @@ Examples:
   telemetry-upload --flush --dry-run    say what would be sent, and send nothing
   telemetry-upload record cli_command --prop command=init --spawn
                                         append an event, and have it sent in the background
+  telemetry-upload hooks status         say which hosts report to it
 
 Exit codes:
   0   done: delivered, nothing to do, telemetry off, or another uploader is at work

@@ -101,22 +101,12 @@ impl SettingsFile {
                 .with_context(|| format!("cannot make the folder {}", folder.display()))?;
         }
         let new = self.beside(&format!(".{}.telemetry-upload.new", std::process::id()));
-        let mut backup = None;
-        let done = self.write(&new, text.as_bytes()).and_then(|()| {
-            backup = self.keep(keep)?;
-            self.check_unchanged()?;
-            fs::rename(&new, &self.target)?;
-            Ok(())
-        });
-        if let Err(err) = done {
-            // What is left over is ours, and of no use.
-            for path in backup.iter().chain([&new]) {
-                let _ = fs::remove_file(path);
-            }
-            return Err(err);
+        self.write(&new, text.as_bytes())?;
+        let done = self.change(keep, || fs::rename(&new, &self.target));
+        if done.is_err() {
+            let _ = fs::remove_file(&new);
         }
-        os::sync_dir(folder)?;
-        Ok(backup)
+        done
     }
 
     /// Removes the file.
@@ -124,11 +114,7 @@ impl SettingsFile {
     /// # Errors
     /// It could not be removed, or has changed.
     pub fn remove(&self, keep: Keep) -> Result<Option<PathBuf>> {
-        let backup = self.keep(keep)?;
-        self.check_unchanged()?;
-        fs::remove_file(&self.target)?;
-        os::sync_dir(self.folder())?;
-        Ok(backup)
+        self.change(keep, || fs::remove_file(&self.target))
     }
 
     /// The backups of this file that can be read, the newest first.
@@ -157,17 +143,46 @@ impl SettingsFile {
         readable.collect()
     }
 
+    /// Writes a new file beside this one, private until it has this one's mode. What is half written
+    /// does not stay.
     fn write(&self, path: &Path, bytes: &[u8]) -> Result<()> {
-        let write = || -> io::Result<()> {
-            let mut file = match &self.content {
-                Some(content) => new_like(path, content)?,
-                // Holds nothing private, and others may have to read a project's settings.
-                None => OpenOptions::new().write(true).create_new(true).open(path)?,
-            };
+        let open = || match &self.content {
+            Some(_) => os::open(path, Open::New),
+            // Holds nothing private, and others may have to read a project's settings.
+            None => OpenOptions::new().write(true).create_new(true).open(path),
+        };
+        let write = |mut file: File| -> io::Result<()> {
+            if let Some(content) = &self.content {
+                os::copy_access(&file, &content.metadata)?;
+            }
             file.write_all(bytes)?;
             file.sync_all()
         };
-        write().with_context(|| format!("cannot write {}", path.display()))
+        let cannot = || format!("cannot write {}", path.display());
+        let file = open().with_context(cannot)?;
+        write(file).with_context(cannot).inspect_err(|_| {
+            let _ = fs::remove_file(path);
+        })
+    }
+
+    /// Keeps the old content, then changes the file.
+    fn change(
+        &self,
+        keep: Keep,
+        change: impl FnOnce() -> io::Result<()>,
+    ) -> Result<Option<PathBuf>> {
+        let backup = self.keep(keep)?;
+        let done = self.check_unchanged().and_then(|()| Ok(change()?));
+        if let Err(err) = done {
+            // A copy of what is still there is of no use.
+            if let Some(backup) = backup {
+                let _ = fs::remove_file(backup);
+            }
+            return Err(err);
+        }
+        // The change is made; that a power cut may undo it is no reason to say it was not.
+        let _ = os::sync_dir(self.folder());
+        Ok(backup)
     }
 
     fn keep(&self, keep: Keep) -> Result<Option<PathBuf>> {
@@ -175,14 +190,10 @@ impl SettingsFile {
             return Ok(None);
         };
         let stamp = now.format("%Y%m%dT%H%M%S%3fZ");
-        let path = self.beside(&format!(".{stamp}{BACKUP_END}"));
-        let write = || -> io::Result<()> {
-            let mut file = new_like(&path, content)?;
-            file.write_all(&content.bytes)?;
-            file.sync_all()
-        };
-        write().with_context(|| format!("cannot keep a backup as {}", path.display()))?;
-        Ok(Some(path))
+        let backup = self.beside(&format!(".{stamp}{BACKUP_END}"));
+        self.write(&backup, &content.bytes)
+            .context("cannot keep a backup")?;
+        Ok(Some(backup))
     }
 
     /// A host that writes its settings at the same moment must not lose what it wrote.
@@ -224,11 +235,4 @@ fn read(path: &Path) -> Result<Content> {
         bail!("it is larger than {} MB", BYTES_MAX / (1024 * 1024));
     }
     Ok(Content { bytes, metadata })
-}
-
-/// Private until it has the mode of the file it stands for.
-fn new_like(path: &Path, content: &Content) -> io::Result<File> {
-    let file = os::open(path, Open::New)?;
-    os::copy_access(&file, &content.metadata)?;
-    Ok(file)
 }

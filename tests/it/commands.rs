@@ -119,6 +119,7 @@ fn help_and_version_are_printed() {
         "--connection-string",
         "demo",
         "emulator",
+        "hooks",
     ] {
         assert!(stdout.contains(flag), "{flag}\n{stdout}");
     }

@@ -1,6 +1,6 @@
 //! `telemetry-upload hooks`: what it adds, what it leaves alone, and that it can be undone.
 //!
-//! `tests/golden/hooks` holds settings of Claude Code before and after, byte for byte.
+//! `tests/settings` holds settings of Claude Code before and after, byte for byte.
 
 use crate::kit::BINARY;
 use proptest::prelude::*;
@@ -149,7 +149,7 @@ impl Ran {
 const CLAUDE: &str = "install --host claude";
 
 fn golden() -> Vec<(String, Vec<u8>, Vec<u8>)> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/hooks");
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/settings");
     let mut found: Vec<_> = fs::read_dir(folder)
         .unwrap()
         .map(|entry| entry.unwrap().path())
@@ -198,22 +198,15 @@ fn hooks_are_added_as_the_file_is_written_and_the_file_comes_back_to_the_byte() 
 #[test]
 fn without_the_backup_exactly_our_entries_go() {
     // Where a list or an object was empty before, it is gone: nobody knows any more that it was there.
-    let differs = [
-        "empty-object-spread",
-        "event-empty",
-        "escaped-name-of-hooks",
-        "hooks-empty",
-        "hooks-empty-tight",
-        "odd-blanks",
-        "comma-first",
-        "partly",
-    ];
+    let differs = ["comma-first", "hooks-empty", "odd-blanks", "partly"];
+    let alone: Value = serde_json::from_str(&Host::Claude.snippet("atomic")).unwrap();
     for (name, before, after) in golden() {
         let home = Home::new();
         let path = home.settings(&after);
         home.run("uninstall --host claude")
             .said(&path.display().to_string());
-        if name.starts_with("empty-object") {
+        let after: Option<Value> = serde_json::from_slice(&after).ok();
+        if after.is_some_and(|after| after == alone) {
             assert!(!path.exists(), "{name}: it held nothing else");
         } else {
             let left = fs::read(&path).unwrap();
@@ -657,6 +650,43 @@ fn a_program_that_the_hooks_would_not_find_is_said() {
 }
 
 #[test]
+fn the_command_is_silent_and_well_with_and_without_the_program() {
+    for host in Host::ALL {
+        let Ok(graft) = Graft::parse(&host.snippet("mytool")) else {
+            continue;
+        };
+        let home = Home::new();
+        let run = || {
+            let output = Command::new("/bin/sh")
+                .args(["-c", graft.command()])
+                .env_clear()
+                .env("HOME", home.folder.path())
+                .stdin(Stdio::null())
+                .output()
+                .unwrap();
+            let ran = Ran::of(&output, graft.command());
+            assert_eq!(
+                (ran.code, ran.stdout + &ran.stderr),
+                (Some(0), String::new())
+            );
+        };
+        run();
+        // A program of that name that says how it was called, and fails.
+        let stub = home.path(".cargo/bin/telemetry-upload");
+        fs::create_dir_all(stub.parent().unwrap()).unwrap();
+        let script = "#!/bin/sh\necho \"$*\" >\"$HOME/called\"\necho out\necho err >&2\nexit 2\n";
+        fs::write(&stub, script).unwrap();
+        fs::set_permissions(&stub, PermissionsExt::from_mode(0o755)).unwrap();
+        run();
+        let called = fs::read_to_string(home.path("called")).unwrap();
+        assert_eq!(
+            called,
+            format!("hook --host {} --app mytool\n", host.name())
+        );
+    }
+}
+
+#[test]
 fn a_file_of_our_own_that_someone_else_wrote_is_left_alone() {
     for (host, file, foreign) in [
         (
@@ -765,7 +795,7 @@ fn a_full_disk_leaves_the_file_as_it_was_and_nothing_beside_it() {
     home.settings("{}\n");
     let files = home.files();
     let script = format!("trap '' XFSZ; ulimit -f 0; exec \"$0\" hooks {CLAUDE}");
-    let output = Command::new("bash")
+    let output = Command::new("/bin/sh")
         .args(["-c", &script, BINARY])
         .env_clear()
         .envs(&home.env)
