@@ -661,6 +661,7 @@ fn the_command_is_silent_and_well_with_and_without_the_program() {
                 .args(["-c", graft.command()])
                 .env_clear()
                 .env("HOME", home.folder.path())
+                .env("PATH", "/usr/bin:/bin")
                 .stdin(Stdio::null())
                 .output()
                 .unwrap();
