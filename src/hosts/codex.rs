@@ -12,7 +12,9 @@ pub(super) const DIALECT: Dialect = Dialect {
     end: "SessionEnd",
     version: |_, _| None,
     is_certain: |payload, _| {
-        payload.0.contains_key("turn_id") || payload.has_transcript_below(".codex")
+        let has_turn =
+            payload.event() == Some(DIALECT.command) && payload.0.contains_key("turn_id");
+        has_turn || payload.has_transcript_below(".codex")
     },
 };
 

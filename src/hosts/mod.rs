@@ -41,8 +41,8 @@ impl Host {
     pub const ALL: [Host; 6] = [
         Host::Claude,
         Host::Copilot,
-        Host::OpenCode,
         Host::Codex,
+        Host::OpenCode,
         Host::Gemini,
         Host::Cursor,
     ];
@@ -295,7 +295,7 @@ mod tests {
         );
         check(
             "",
-            json!({"session_id": "x", "turn_id": "t"}),
+            json!({"session_id": "x", "turn_id": "t", "hook_event_name": "UserPromptSubmit"}),
             Some(Host::Codex),
         );
         check("", json!({"conversation_id": "x"}), Some(Host::Cursor));

@@ -173,7 +173,11 @@ fn every_kind_of_producer_at_once_loses_tears_and_repeats_nothing() {
         .flat_map(|writer| (0..events).map(move |n| format!("c-{writer}-{n}")))
         .collect();
     let arrived = arrived(&sandbox);
-    let text = |event: &Value, name: &str| event[name].as_str().unwrap_or_default().to_owned();
+    // A slash command is recorded with its slash.
+    let text = |event: &Value, name: &str| {
+        let text = event[name].as_str().unwrap_or_default();
+        text.trim_start_matches('/').to_owned()
+    };
     let commands: BTreeSet<String> = arrived.iter().map(|event| text(event, "command")).collect();
     let lost: Vec<_> = expected.difference(&commands).collect();
     assert!(lost.is_empty(), "{} lost: {lost:?}", lost.len());
