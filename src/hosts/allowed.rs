@@ -65,10 +65,10 @@ pub(super) fn typed_command(prompt: &str) -> Option<String> {
     if is_path { None } else { named_command(name) }
 }
 
-/// Two to four numbers with dots between them.
+/// Two or three numbers with dots between them; four might be an address.
 pub(super) fn is_version(text: &str) -> bool {
     let is_number = |part: &str| (1..=6).contains(&part.len()) && is_digits(part);
-    (2..=4).contains(&text.split('.').count()) && text.split('.').all(is_number)
+    (2..=3).contains(&text.split('.').count()) && text.split('.').all(is_number)
 }
 
 /// The name of a model, as far as its maker chose it: a family, and behind it versions, sizes and the
@@ -158,7 +158,7 @@ mod tests {
 
     #[test]
     fn a_version_is_numbers_and_dots() {
-        for version in ["1.0", "2.1.329", "1.2.3.4"] {
+        for version in ["1.0", "2.1.329"] {
             assert!(is_version(version), "{version}");
         }
         for odd in [
@@ -166,7 +166,7 @@ mod tests {
             "1",
             "1.",
             "1..2",
-            "1.2.3.4.5",
+            "1.2.3.4",
             "v1.2",
             "1.2-alice",
             "1.1234567",
