@@ -11,7 +11,7 @@ pub(super) const DIALECT: Dialect = Dialect {
     command: "UserPromptExpansion",
     command_in: Spelling::Named("command_name"),
     end: "SessionEnd",
-    // `claude-code_2-1-329_agent`
+    // `claude-code_2-1-329_harness`
     version: |_, env| {
         let name = env.get("AI_AGENT")?.strip_prefix("claude-code_")?;
         Some(name.split('_').next()?.replace('-', "."))
