@@ -21,6 +21,7 @@ type Payload = {
   session_id: string
   command_name?: string
   turn_id?: string
+  version?: string
 }
 
 // A copy in the global folder and one in the project's are both loaded and both called. The copy for this
@@ -99,7 +100,7 @@ export const TelemetryUpload = async (): Promise<Hooks> => {
       const session = event.properties?.info
       // The session of a subagent belongs to one that is counted already.
       if (!session?.id || session.parentID || !owns(session.id)) return
-      hand({ hook_event_name: "session.created", session_id: session.id })
+      hand({ hook_event_name: "session.created", session_id: session.id, version: session.version })
     },
 
     "command.execute.before": async (input) => {

@@ -1,6 +1,7 @@
 //! `telemetry-upload hook`: what agents say becomes events, and nothing else of it is kept.
 
 use crate::kit::{BUFFER, Sandbox};
+use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Value, json};
 use std::fs;
 use std::io::Write;
@@ -304,6 +305,63 @@ fn a_session_taken_up_again_is_another_run() {
     ids.sort_unstable();
     ids.dedup();
     assert_eq!(ids.len(), 6);
+}
+
+#[test]
+fn a_command_may_overtake_the_start_of_its_session() {
+    let sandbox = claude("s").without_env("APPLICATIONINSIGHTS_CONNECTION_STRING");
+    for payload in [
+        command("s", "commit", "p1"),
+        start("s"),
+        start("s"),
+        end("s"),
+    ] {
+        say(&sandbox, &payload);
+    }
+    let recorded = recorded(&sandbox);
+    assert_eq!(recorded.len(), 3, "{recorded:?}");
+    assert!(
+        recorded[2].contains("agent_session") && recorded[2].contains("\"commandCount\":1"),
+        "{recorded:?}"
+    );
+}
+
+#[test]
+fn a_session_that_begins_again_without_an_end_gets_one() {
+    let sandbox = claude("s").without_env("APPLICATIONINSIGHTS_CONNECTION_STRING");
+    say(&sandbox, &start("s"));
+    say(&sandbox, &command("s", "commit", "p1"));
+    // An hour passes in which the host is killed.
+    for journal in fs::read_dir(sandbox.path("upload/sessions")).unwrap() {
+        let path = journal.unwrap().path();
+        let text = fs::read_to_string(&path).unwrap();
+        let aged: Vec<String> = text
+            .lines()
+            .filter(|line| !line.is_empty())
+            .map(|line| {
+                let mut step: Value = serde_json::from_str(line).unwrap();
+                let at: DateTime<Utc> = step["at"].as_str().unwrap().parse().unwrap();
+                step["at"] = json!(at - TimeDelta::hours(1));
+                step.to_string()
+            })
+            .collect();
+        fs::write(path, aged.join("\n") + "\n").unwrap();
+    }
+    say(&sandbox, &start("s"));
+    // The run ended when it was last heard of, not now.
+    let ended = sandbox.recorded()[2]["timestamp"]
+        .as_str()
+        .unwrap()
+        .parse::<DateTime<Utc>>()
+        .unwrap();
+    assert!(telemetry_upload::world::now() - ended > TimeDelta::minutes(59));
+    let recorded = recorded(&sandbox);
+    assert_eq!(recorded.len(), 4, "{recorded:?}");
+    assert!(
+        recorded[2].contains(r#""commands":["/commit"],"commandCount":1,"reason":"silence""#),
+        "{recorded:?}"
+    );
+    assert!(recorded[3].contains("agent_session_start"), "{recorded:?}");
 }
 
 #[test]

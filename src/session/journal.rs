@@ -1,0 +1,104 @@
+//! The journal of a session: one line a call, which nothing ever rewrites.
+
+use crate::os;
+use anyhow::{Context, Result};
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use std::fs::File;
+use std::io::{self, Read};
+
+/// A journal of some 4,000 commands; more is no agent's session.
+const BYTES_MAX: u64 = 1024 * 1024;
+
+/// One call that was recorded.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Step {
+    pub(super) kind: Kind,
+    pub(super) at: DateTime<Utc>,
+    /// The id of its event.
+    pub(super) id: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) command: Option<String>,
+    #[serde(flatten)]
+    pub(super) speaker: Speaker,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) enum Kind {
+    Start,
+    Command,
+    End,
+}
+
+impl Kind {
+    /// The event that it is recorded as.
+    pub(super) fn event(self) -> &'static str {
+        match self {
+            Kind::Start => "agent_session_start",
+            Kind::Command => "agent_command",
+            Kind::End => "agent_session",
+        }
+    }
+}
+
+/// The fields that all events of a session share.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Speaker {
+    pub(super) session_id: String,
+    pub(super) agent_type: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) agent_version: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) model: Option<String>,
+}
+
+impl Speaker {
+    /// Fills in what an earlier call knew.
+    pub(super) fn learn(&mut self, earlier: &Speaker) {
+        let (version, model) = (&mut self.agent_version, &mut self.model);
+        *version = version.take().or_else(|| earlier.agent_version.clone());
+        *model = model.take().or_else(|| earlier.model.clone());
+    }
+}
+
+/// What is known of a session.
+pub(super) struct Journal<'a> {
+    file: &'a File,
+    pub(super) steps: Vec<Step>,
+}
+
+impl Journal<'_> {
+    /// Reads what is there. A line that is no step was torn, and says nothing.
+    pub(super) fn read(file: &File) -> io::Result<Journal<'_>> {
+        let mut bytes = Vec::new();
+        file.take(BYTES_MAX).read_to_end(&mut bytes)?;
+        let lines = bytes.split(|byte| *byte == b'\n');
+        let steps = lines
+            .filter_map(|line| serde_json::from_slice(line).ok())
+            .collect();
+        Ok(Journal { file, steps })
+    }
+
+    /// What was said since the last end.
+    pub(super) fn run(&self) -> &[Step] {
+        let ended = self.steps.iter().rposition(|step| step.kind == Kind::End);
+        &self.steps[ended.map_or(0, |end| end + 1)..]
+    }
+
+    /// How many runs have ended.
+    pub(super) fn ends(&self) -> usize {
+        let ends = self.steps.iter().filter(|step| step.kind == Kind::End);
+        ends.count()
+    }
+
+    /// Adds a step. The newline stands in front, too: the line before may be torn.
+    pub(super) fn push(&mut self, step: Step) -> Result<()> {
+        let line = format!("\n{}\n", serde_json::to_string(&step)?);
+        os::write_once(self.file, line.as_bytes()).context("cannot write the journal")?;
+        self.steps.push(step);
+        Ok(())
+    }
+}
