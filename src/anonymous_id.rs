@@ -94,7 +94,7 @@ fn renew(paths: &Paths, now: DateTime<Utc>) -> io::Result<Option<String>> {
         new.discard()?;
         return Ok(None);
     }
-    new.commit()?;
+    new.put()?;
     Ok(id_in(&fields))
 }
 

@@ -66,8 +66,9 @@
 //! `upload/uploader.lock` is held for a whole pass, a buffer's own lock only around an append of ours
 //! or a truncation: microseconds. No lock is held across a post, a pause, a sync or a large copy.
 //! Order: the uploader's lock, then one buffer's. On Linux a write lease guards the truncation too.
-//! Producers lock a session's journal, then the buffer, and never the uploader's lock.
-//! `upload/detached.lock` is held by a detached pass until its last look: see [`detach`].
+//! A hook locks the calls of its session, then the buffer; whoever changes the anonymous id holds
+//! `upload/consent.lock` and nothing else. `upload/detached.lock` is held by a detached pass until its
+//! last look (see [`detach`]); whoever starts one tries the uploader's lock too, and lets it go at once.
 //!
 //! # What is deliberately absent
 //!

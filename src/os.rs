@@ -96,7 +96,7 @@ impl Replacement {
     }
 
     /// Puts it in its place, in one step.
-    pub fn commit(self) -> io::Result<()> {
+    pub fn put(self) -> io::Result<()> {
         fs::rename(&self.new, &self.path)
     }
 
@@ -234,8 +234,8 @@ pub fn stdin_file() -> io::Result<File> {
     system::stdin_file()
 }
 
-/// Starts a command that nothing of ours keeps company: it gets no descriptor of ours but the
-/// standard ones, and this returns once it has called [`leave_session`], or ended, or `wait_max`
+/// Starts a command that shares nothing with us: it gets no descriptor but the standard ones, and
+/// this returns once it has called [`leave_session`], or ended, or `wait_max`
 /// has passed. Until then a signal meant for our group, or our terminal's end, would still hit it.
 pub fn start_detached(command: &mut Command, wait_max: Duration) -> io::Result<()> {
     system::start_detached(command, wait_max)

@@ -1,5 +1,5 @@
 //! Recording: an event gets what every event has, and goes to the buffer. For hosts written in Rust
-//! this is the whole interface; the commands `record` and `hook` do nothing else.
+//! this is the whole interface; the commands `record` and `hook` end here, too.
 //!
 //! ```no_run
 //! use serde_json::json;
@@ -8,7 +8,7 @@
 //! # fn main() -> anyhow::Result<()> {
 //! let recorder = Recorder::new("mytool")?;
 //! recorder.record("cli_command", json!({"command": "init", "success": true}))?;
-//! recorder.upload()?;
+//! recorder.start_pass()?;
 //! # Ok(())
 //! # }
 //! ```
@@ -72,7 +72,7 @@ impl Recorder {
 
     /// Appends one event. `fields` is what serializes to a JSON object; `eventId`, `timestamp`,
     /// `anonymousId` and `platform` are filled in where they are missing. It takes well under a
-    /// millisecond, and at most a tenth of a second if somebody hung while holding the buffer's lock.
+    /// millisecond, and a few tenths of a second at most, should somebody hang who holds a lock.
     ///
     /// # Errors
     /// An event that no pass would send (no name, over 32 KiB), or a buffer that cannot be written.
@@ -127,7 +127,7 @@ impl Recorder {
     ///
     /// # Errors
     /// The program is not there, or cannot be started.
-    pub fn upload(&self) -> Result<()> {
+    pub fn start_pass(&self) -> Result<()> {
         detach::by_program(&self.app, &self.paths)
     }
 }
@@ -161,7 +161,7 @@ fn fill(
     Some(made)
 }
 
-/// Refuses what a pass would only drop.
+/// Refuses what a pass with the usual limits would only drop.
 fn check(line: &[u8], now: DateTime<Utc>) -> Result<()> {
     let bytes_max = Limits::default().line_bytes_max;
     if line.len() > bytes_max {

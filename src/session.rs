@@ -1,13 +1,13 @@
-//! One session of an agent, from its hooks' calls: each is a process of its own, so what is known so
-//! far stands in a journal.
+//! One session of an agent, from its hooks' calls: each is a process of its own, so what was said so
+//! far stands in a file.
 //!
 //! A session is begun and ended, and may be taken up again under the same id: each time is a run. At
 //! its end a run becomes one `agent_session`, with the commands that were given in it. A hook may be
 //! registered twice (in a plugin and in settings, or for two hosts that read the same file), so what
-//! the journal has already is not recorded again; and should the journal be gone, the event has the
-//! same id as before.
+//! stands there already is not recorded again; and should the file be gone, the event has the same id
+//! as before.
 
-mod journal;
+mod calls;
 
 use crate::hosts::{Notice, Turn, What};
 use crate::id;
@@ -15,8 +15,8 @@ use crate::lock;
 use crate::os::{self, Open};
 use crate::recorder::{Recorded, Recorder};
 use anyhow::{Context, Result};
+use calls::{Call, Calls, Kind, Speaker};
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
-use journal::{Journal, Kind, Speaker, Step};
 use serde_json::{Map, Value, json};
 use std::fs;
 use std::path::Path;
@@ -28,8 +28,8 @@ const SAME_MOMENT: TimeDelta = TimeDelta::seconds(5);
 /// speak again, that is another run.
 const SILENCE_MAX: TimeDelta = TimeDelta::hours(24);
 
-/// A journal is of use while its session may be taken up again on the day it was last heard of.
-const JOURNAL_AGE_MAX: TimeDelta = TimeDelta::hours(48);
+/// The calls are kept this long, because their session may be taken up again on the same day.
+const CALLS_AGE_MAX: TimeDelta = TimeDelta::hours(48);
 
 /// Commands listed in one `agent_session`, of 68 bytes at most: with them it stays below the 32 KiB of
 /// a line. Further ones are only counted.
@@ -50,7 +50,7 @@ pub enum Noted {
 /// Records what an agent said.
 ///
 /// # Errors
-/// The journal or the buffer cannot be used.
+/// The file of its calls or the buffer cannot be used.
 pub fn note(recorder: &Recorder, notice: &Notice, now: DateTime<Utc>) -> Result<Noted> {
     let folder = recorder.paths().sessions();
     os::create_private_dir(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
@@ -71,10 +71,10 @@ pub fn note(recorder: &Recorder, notice: &Notice, now: DateTime<Utc>) -> Result<
     })
 }
 
-/// Ends the sessions that fell silent, and clears away the journals that are of no more use.
+/// Ends the sessions that fell silent, and clears away the calls that are of no more use.
 ///
 /// # Errors
-/// The first journal that could not be ended or removed; the others are.
+/// The first that could not be ended or cleared away; the others are.
 pub fn end_the_silent(recorder: &Recorder, now: DateTime<Utc>) -> Result<()> {
     let Ok(listing) = fs::read_dir(recorder.paths().sessions()) else {
         return Ok(());
@@ -94,9 +94,9 @@ fn end_if_silent(recorder: &Recorder, path: &Path, now: DateTime<Utc>) -> Result
         return Ok(());
     }
     with_session(recorder, path, now, |session| {
-        if !session.journal.run().is_empty() {
+        if !session.calls.run().is_empty() {
             session.end_of_silence()?;
-        } else if now - spoken > JOURNAL_AGE_MAX {
+        } else if now - spoken > CALLS_AGE_MAX {
             fs::remove_file(path).with_context(context)?;
         }
         Ok(())
@@ -114,10 +114,10 @@ fn with_session<T>(
     let file = os::open(path, Open::Append).with_context(context)?;
     // Without the lock a second call may be recorded again: under the same id.
     let _held = lock::take(&file, lock::WAIT_OF_PRODUCER).with_context(context)?;
-    let journal = Journal::read(&file).with_context(context)?;
+    let calls = Calls::read(&file).with_context(context)?;
     speak(&mut Session {
         recorder,
-        journal,
+        calls,
         now,
     })
 }
@@ -125,18 +125,14 @@ fn with_session<T>(
 /// A session, at the moment of a call.
 struct Session<'a> {
     recorder: &'a Recorder,
-    journal: Journal<'a>,
+    calls: Calls<'a>,
     now: DateTime<Utc>,
 }
 
 impl Session<'_> {
     fn start(&mut self, speaker: &Speaker, trigger: &str) -> Result<Noted> {
-        // The host made room in the same session.
-        if trigger == "compact" {
-            return Ok(Noted::Known);
-        }
-        let run = self.journal.run();
-        let mut starts = run.iter().filter(|step| step.kind == Kind::Start);
+        let run = self.calls.run();
+        let mut starts = run.iter().filter(|call| call.kind == Kind::Start);
         if starts.any(|start| self.is_of_this_moment(start)) {
             return Ok(Noted::Known);
         }
@@ -161,7 +157,7 @@ impl Session<'_> {
             Turn::Time(None) => self.now.to_rfc3339_opts(SecondsFormat::Secs, true),
         };
         let id = id::of(&[&speaker.session_id, "command", name, &turn]);
-        if self.journal.steps.iter().any(|step| step.id == id) {
+        if self.calls.all.iter().any(|call| call.id == id) {
             return Ok(Noted::Known);
         }
         let fields = json!({"command": name});
@@ -169,7 +165,7 @@ impl Session<'_> {
     }
 
     fn end(&mut self, speaker: Speaker, reason: &str) -> Result<Noted> {
-        if self.journal.run().is_empty() && !self.journal.steps.is_empty() {
+        if self.calls.run().is_empty() && !self.calls.all.is_empty() {
             return Ok(Noted::Known);
         }
         self.record_end(speaker, reason, self.now)
@@ -177,7 +173,7 @@ impl Session<'_> {
 
     /// Ends a run that nobody ended, as of when it was last heard of.
     fn end_of_silence(&mut self) -> Result<Noted> {
-        match self.journal.run().last().cloned() {
+        match self.calls.run().last().cloned() {
             Some(last) => self.record_end(last.speaker, SILENCE, last.at),
             None => Ok(Noted::Known),
         }
@@ -189,15 +185,15 @@ impl Session<'_> {
         reason: &str,
         at: DateTime<Utc>,
     ) -> Result<Noted> {
-        let run = self.journal.run();
+        let run = self.calls.run();
         let begun = run.first().map_or(at, |first| first.at);
         // Hosts name the model when a session begins, and not when it ends.
-        for step in run.iter().rev() {
-            speaker.learn(&step.speaker);
+        for earlier in run.iter().rev() {
+            speaker.learn(&earlier.speaker);
         }
         let commands: Vec<&str> = run
             .iter()
-            .filter_map(|step| step.command.as_deref())
+            .filter_map(|call| call.command.as_deref())
             .collect();
         let fields = json!({
             "timestamp": at.to_rfc3339_opts(SecondsFormat::Millis, true),
@@ -229,7 +225,7 @@ impl Session<'_> {
         }
         let recorded = self.recorder.append(event)?;
         let (at, speaker) = (self.now, speaker.clone());
-        self.journal.push(Step {
+        self.calls.push(Call {
             kind,
             at,
             id,
@@ -241,16 +237,16 @@ impl Session<'_> {
 
     /// The id of a run's start or end: its day and its number on that day tell it from the others.
     fn id_of_run(&self, speaker: &Speaker, what: &str, begun: DateTime<Utc>) -> String {
-        let (day, number) = (begun.date_naive().to_string(), self.journal.ends());
+        let (day, number) = (begun.date_naive().to_string(), self.calls.ends());
         id::of(&[&speaker.session_id, what, &day, &number.to_string()])
     }
 
-    fn is_of_this_moment(&self, step: &Step) -> bool {
-        (self.now - step.at).abs() < SAME_MOMENT
+    fn is_of_this_moment(&self, call: &Call) -> bool {
+        (self.now - call.at).abs() < SAME_MOMENT
     }
 
     fn has_just_been_given(&self, name: &str) -> bool {
-        let last = self.journal.run().last();
+        let last = self.calls.run().last();
         last.is_some_and(|last| {
             last.command.as_deref() == Some(name) && self.is_of_this_moment(last)
         })

@@ -91,7 +91,7 @@ impl State {
         let write = || -> Result<()> {
             let mut bytes = serde_json::to_vec_pretty(self)?;
             bytes.push(b'\n');
-            Ok(Replacement::write(&path, &bytes)?.commit()?)
+            Ok(Replacement::write(&path, &bytes)?.put()?)
         };
         write().with_context(|| format!("cannot write {}", path.display()))
     }

@@ -1,7 +1,7 @@
 //! Claude Code (measured with 2.1.329): hooks in its settings or in a plugin.
 
 use super::place::{Kind, Place};
-use super::{Dialect, Spelling, TurnKey};
+use super::{CommandIn, Dialect, TurnKey};
 
 pub(super) const DIALECT: Dialect = Dialect {
     session: "session_id",
@@ -9,7 +9,7 @@ pub(super) const DIALECT: Dialect = Dialect {
     start: "SessionStart",
     // It names commands of the person's and of plugins, and is silent about `/exit` and `/clear`.
     command: "UserPromptExpansion",
-    command_in: Spelling::Named("command_name"),
+    command_in: CommandIn::Named("command_name"),
     end: "SessionEnd",
     // `claude-code_2-1-329_harness`
     version: |_, env| {

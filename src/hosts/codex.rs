@@ -1,14 +1,14 @@
 //! Codex CLI (measured with 0.169.0): Claude's format, with a turn's id.
 
 use super::place::{Kind, Place};
-use super::{Dialect, Spelling, TurnKey};
+use super::{CommandIn, Dialect, TurnKey};
 
 pub(super) const DIALECT: Dialect = Dialect {
     session: "session_id",
     turn: TurnKey::Id("turn_id"),
     start: "SessionStart",
     command: "UserPromptSubmit",
-    command_in: Spelling::FirstWord("prompt"),
+    command_in: CommandIn::FirstWord("prompt"),
     end: "SessionEnd",
     version: |_, _| None,
     is_certain: |payload, _| {

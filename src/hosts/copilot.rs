@@ -2,17 +2,18 @@
 //! what the payload looks like: ours are `PascalCase`, and so it looks like Claude's.
 
 use super::place::{Kind, Place};
-use super::{Dialect, Spelling, TurnKey};
+use super::{CommandIn, Dialect, TurnKey};
 
 pub(super) const DIALECT: Dialect = Dialect {
     session: "session_id",
     turn: TurnKey::Time("timestamp"),
     start: "SessionStart",
     command: "UserPromptSubmit",
-    command_in: Spelling::FirstWord("prompt"),
+    command_in: CommandIn::FirstWord("prompt"),
     end: "SessionEnd",
     version: |_, env| env.get("COPILOT_CLI_BINARY_VERSION").cloned(),
-    // What it starts inherits the variable, but says where its transcript is, or no time.
+    // A program that Copilot starts inherits the variable; its payload has a transcript path, or lacks
+    // a time.
     is_certain: |payload, env| {
         env.contains_key("COPILOT_CLI")
             && payload.0.contains_key("timestamp")

@@ -1,14 +1,14 @@
 //! Cursor (after its documentation; never run).
 
 use super::place::{Kind, Place};
-use super::{Dialect, Spelling, TurnKey};
+use super::{CommandIn, Dialect, TurnKey};
 
 pub(super) const DIALECT: Dialect = Dialect {
     session: "conversation_id",
     turn: TurnKey::Id("generation_id"),
     start: "sessionStart",
     command: "beforeSubmitPrompt",
-    command_in: Spelling::FirstWord("prompt"),
+    command_in: CommandIn::FirstWord("prompt"),
     end: "sessionEnd",
     version: |payload, _| payload.text("cursor_version").map(str::to_owned),
     is_certain: |payload, _| payload.text("conversation_id").is_some(),

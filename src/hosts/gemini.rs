@@ -1,14 +1,14 @@
 //! Gemini CLI (measured with 0.61.0).
 
 use super::place::{Kind, Place};
-use super::{Dialect, Spelling, TurnKey};
+use super::{CommandIn, Dialect, TurnKey};
 
 pub(super) const DIALECT: Dialect = Dialect {
     session: "session_id",
     turn: TurnKey::Time("timestamp"),
     start: "SessionStart",
     command: "BeforeAgent",
-    command_in: Spelling::FirstWord("prompt"),
+    command_in: CommandIn::FirstWord("prompt"),
     end: "SessionEnd",
     version: |_, _| None,
     is_certain: |payload, env| {

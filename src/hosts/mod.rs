@@ -3,7 +3,7 @@
 //! Hooks leak from host to host. Copilot and Cursor run the hooks in Claude's settings too, and a
 //! Codex that was started by Claude inherits Claude's environment. So whatever host the hook was
 //! installed for is only presumed: what the payload and the environment say together is believed
-//! first. Facts and versions: README, "Assumptions".
+//! first. README's assumptions name the versions that this was measured with.
 
 mod allowed;
 mod claude;
@@ -105,7 +105,7 @@ struct Dialect {
     /// The event in which a slash command may be found.
     command: &'static str,
     /// Where it is found there.
-    command_in: Spelling,
+    command_in: CommandIn,
     /// The event that ends a session.
     end: &'static str,
     /// The version of the host, if it says.
@@ -123,7 +123,7 @@ enum TurnKey {
 }
 
 /// Where a slash command is found.
-enum Spelling {
+enum CommandIn {
     /// The host names it, in this field.
     Named(&'static str),
     /// It is the first word of what was typed, in this field.
@@ -208,13 +208,17 @@ pub fn read(host: Host, payload: &Payload, env: &Env) -> Option<Notice> {
     let dialect = host.dialect();
     let event = payload.event()?;
     let what = if event.eq_ignore_ascii_case(dialect.start) {
-        What::Start(allowed::trigger(payload.text("source")))
+        match allowed::trigger(payload.text("source")) {
+            // The host made room in a session that goes on.
+            "compact" => return None,
+            trigger => What::Start(trigger),
+        }
     } else if event.eq_ignore_ascii_case(dialect.end) {
         What::End(allowed::reason(payload.text("reason")))
     } else if event.eq_ignore_ascii_case(dialect.command) {
         What::Command(match dialect.command_in {
-            Spelling::Named(key) => allowed::named_command(payload.text(key)?)?,
-            Spelling::FirstWord(key) => allowed::typed_command(payload.text(key)?)?,
+            CommandIn::Named(key) => allowed::named_command(payload.text(key)?)?,
+            CommandIn::FirstWord(key) => allowed::typed_command(payload.text(key)?)?,
         })
     } else {
         return None;

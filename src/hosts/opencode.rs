@@ -2,14 +2,14 @@
 //! happened under `OpenCode`'s own names.
 
 use super::place::{Kind, Place};
-use super::{Dialect, Spelling, TurnKey};
+use super::{CommandIn, Dialect, TurnKey};
 
 pub(super) const DIALECT: Dialect = Dialect {
     session: "session_id",
     turn: TurnKey::Id("turn_id"),
     start: "session.created",
     command: "command.execute.before",
-    command_in: Spelling::Named("command_name"),
+    command_in: CommandIn::Named("command_name"),
     end: "dispose",
     version: |payload, _| payload.text("version").map(str::to_owned),
     is_certain: |payload, _| {

@@ -1,4 +1,4 @@
-//! The journal of a session: one line a call, which nothing ever rewrites.
+//! The calls of a session's hooks so far: a file, one line a call, that nothing ever rewrites.
 
 use crate::os;
 use anyhow::{Context, Result};
@@ -7,13 +7,13 @@ use serde::{Deserialize, Serialize};
 use std::fs::File;
 use std::io::{self, Read};
 
-/// A journal of some 4,000 commands; more is no agent's session.
+/// Some 4,000 commands; more is no agent's session.
 const BYTES_MAX: u64 = 1024 * 1024;
 
 /// One call that was recorded.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct Step {
+pub(super) struct Call {
     pub(super) kind: Kind,
     pub(super) at: DateTime<Utc>,
     /// The id of its event.
@@ -65,40 +65,40 @@ impl Speaker {
 }
 
 /// What is known of a session.
-pub(super) struct Journal<'a> {
+pub(super) struct Calls<'a> {
     file: &'a File,
-    pub(super) steps: Vec<Step>,
+    pub(super) all: Vec<Call>,
 }
 
-impl Journal<'_> {
-    /// Reads what is there. A line that is no step was torn, and says nothing.
-    pub(super) fn read(file: &File) -> io::Result<Journal<'_>> {
+impl Calls<'_> {
+    /// Reads what is there. A line that is no call was torn, and says nothing.
+    pub(super) fn read(file: &File) -> io::Result<Calls<'_>> {
         let mut bytes = Vec::new();
         file.take(BYTES_MAX).read_to_end(&mut bytes)?;
         let lines = bytes.split(|byte| *byte == b'\n');
-        let steps = lines
+        let all = lines
             .filter_map(|line| serde_json::from_slice(line).ok())
             .collect();
-        Ok(Journal { file, steps })
+        Ok(Calls { file, all })
     }
 
     /// What was said since the last end.
-    pub(super) fn run(&self) -> &[Step] {
-        let ended = self.steps.iter().rposition(|step| step.kind == Kind::End);
-        &self.steps[ended.map_or(0, |end| end + 1)..]
+    pub(super) fn run(&self) -> &[Call] {
+        let ended = self.all.iter().rposition(|call| call.kind == Kind::End);
+        &self.all[ended.map_or(0, |end| end + 1)..]
     }
 
     /// How many runs have ended.
     pub(super) fn ends(&self) -> usize {
-        let ends = self.steps.iter().filter(|step| step.kind == Kind::End);
+        let ends = self.all.iter().filter(|call| call.kind == Kind::End);
         ends.count()
     }
 
-    /// Adds a step. The newline stands in front, too: the line before may be torn.
-    pub(super) fn push(&mut self, step: Step) -> Result<()> {
-        let line = format!("\n{}\n", serde_json::to_string(&step)?);
-        os::write_once(self.file, line.as_bytes()).context("cannot write the journal")?;
-        self.steps.push(step);
+    /// Adds a call. The newline stands in front, too: the line before may be torn.
+    pub(super) fn push(&mut self, call: Call) -> Result<()> {
+        let line = format!("\n{}\n", serde_json::to_string(&call)?);
+        os::write_once(self.file, line.as_bytes()).context("cannot write it down")?;
+        self.all.push(call);
         Ok(())
     }
 }
