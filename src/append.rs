@@ -106,22 +106,28 @@ mod tests {
 
     #[test]
     #[cfg(target_os = "linux")]
-    fn the_uploaders_lease_is_waited_for() {
+    fn the_uploaders_lease_is_waited_for_but_not_for_ever() {
         let (_folder, paths) = sandbox();
         let uploader = os::open(&paths.buffer(OWN_BUFFER), Open::Create).unwrap();
-        let Lease::Held(lease) = lease::take(&uploader) else {
-            panic!("no lease on this file system");
+        let lease = || match lease::take(&uploader) {
+            Lease::Held(held) => held,
+            other => panic!("{other:?}"),
         };
-        std::thread::scope(|scope| {
-            let appending = scope.spawn(|| line(&paths, OWN_BUFFER, b"{}"));
-            lock::patiently(Duration::from_millis(20), || Ok(None::<()>)).unwrap();
-            assert!(!appending.is_finished(), "it did not wait");
-            drop(lease);
-            appending.join().unwrap().unwrap();
+        let held = lease();
+        let refused = line(&paths, OWN_BUFFER, b"{}").unwrap_err();
+        assert!(format!("{refused:#}").starts_with("cannot append to "));
+        drop(held);
+        // On a busy machine the lease may end before the append begins, or outlast its patience.
+        let waited = (0..50).any(|_| {
+            let held = lease();
+            std::thread::scope(|scope| {
+                let appending = scope.spawn(|| line(&paths, OWN_BUFFER, b"{}"));
+                lock::patiently(Duration::from_millis(20), || Ok(None::<()>)).unwrap();
+                let was_waiting = !appending.is_finished();
+                drop(held);
+                was_waiting && appending.join().unwrap().is_ok()
+            })
         });
-        assert_eq!(
-            fs::read_to_string(paths.buffer(OWN_BUFFER)).unwrap(),
-            "{}\n"
-        );
+        assert!(waited);
     }
 }

@@ -374,4 +374,46 @@ mod tests {
         let typed = json!({"session_id": "s", "hook_event_name": "UserPromptSubmit", "prompt": "commit it"});
         assert_eq!(read(Host::Codex, &payload(typed), &Env::new()), None);
     }
+
+    #[test]
+    fn no_field_of_any_host_lets_anything_personal_through() {
+        const CANARIES: [&str; 8] = [
+            "canary alice",
+            "alice.canary@example.com",
+            "/home/canary/secret.txt",
+            "sk-ant-api03-CANARYcanaryCANARYcanary0123456789",
+            "canary-host.corp.example",
+            "10.20.30.40",
+            "C:\\Users\\canary",
+            "claude-canary",
+        ];
+        let env_keys = ["AI_AGENT", "COPILOT_CLI_BINARY_VERSION"];
+        for (host, canary) in Host::ALL
+            .into_iter()
+            .flat_map(|host| CANARIES.map(|canary| (host, canary)))
+        {
+            let dialect = host.dialect();
+            let env = env_of(&env_keys.map(|key| (key, canary)));
+            for event in [dialect.start, dialect.command, dialect.end] {
+                let keys = "session_id conversation_id prompt prompt_id turn_id generation_id timestamp source reason model version cursor_version cwd user_email message";
+                let mut fields: Map<String, Value> = keys
+                    .split(' ')
+                    .map(|key| (key.to_owned(), canary.into()))
+                    .collect();
+                fields.insert("hook_event_name".to_owned(), event.into());
+                let command = if canary.contains("-canary") {
+                    "/etc/canary"
+                } else {
+                    canary
+                };
+                fields.insert("command_name".to_owned(), command.into());
+                let Some(notice) = read(host, &Payload(fields), &env) else {
+                    continue;
+                };
+                let known = format!("{:?} {:?} {:?}", notice.version, notice.model, notice.what);
+                assert!(!known.to_lowercase().contains("canary"), "{known}");
+                assert!(!known.contains("10.20"), "{known}");
+            }
+        }
+    }
 }

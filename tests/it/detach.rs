@@ -4,9 +4,10 @@ use crate::kit::{BINARY, BUFFER, Gate, Sandbox, event};
 use rustix::process::{Pid, Signal, kill_process_group};
 use std::fs;
 use std::io::Read;
+use std::os::fd::OwnedFd;
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 
 /// A shell with the sandbox's environment.
 fn shell(sandbox: &Sandbox, script: &str) -> Command {
@@ -188,7 +189,8 @@ fn check_reader(redirection: &str) {
     stdout.read_to_string(&mut output).unwrap();
     stderr.read_to_string(&mut output).unwrap();
     assert_eq!(output, "");
-    // The reader came to the end while the server still answers nobody.
+    // The reader came to the end while the server still answers nobody, so the pass is at work.
+    assert_eq!(sandbox.detached().len(), 1);
     gate.open();
     assert!(child.wait().unwrap().success());
     sandbox.wait_for_empty_buffer();
@@ -241,35 +243,41 @@ fn it_survives_the_end_of_the_hosts_process_group() {
     }
 }
 
+/// A host in a terminal of its own, which closes when the returned value ends.
+fn in_terminal(sandbox: &Sandbox, script: &str) -> (Child, OwnedFd) {
+    use rustix::pty::{OpenptFlags, openpt, ptsname, unlockpt};
+    let terminal = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).unwrap();
+    unlockpt(&terminal).unwrap();
+    let name = ptsname(&terminal, Vec::new()).unwrap();
+    let end = || {
+        let name = name.to_str().unwrap();
+        fs::File::options()
+            .read(true)
+            .write(true)
+            .open(name)
+            .unwrap()
+    };
+    let leader = Command::new("setsid")
+        .args(["-c", "sh", "-c", script, BINARY])
+        .env_clear()
+        .envs(&sandbox.env)
+        .env("PATH", "/usr/bin:/bin")
+        .stdin(end())
+        .stdout(end())
+        .stderr(end())
+        .spawn()
+        .unwrap();
+    (leader, terminal)
+}
+
 #[test]
-fn it_survives_the_end_of_the_terminal_and_of_a_session_leader_that_exits_at_once() {
+fn it_survives_a_session_leader_that_exits_at_once() {
     let sandboxes: Vec<(Sandbox, Gate)> = (0..20)
         .map(|_| {
             let (sandbox, gate) = Sandbox::gated();
             let sandbox = sandbox.line(&event("a"));
-            let terminal = rustix::pty::openpt(
-                rustix::pty::OpenptFlags::RDWR | rustix::pty::OpenptFlags::NOCTTY,
-            )
-            .unwrap();
-            rustix::pty::unlockpt(&terminal).unwrap();
-            let name = rustix::pty::ptsname(&terminal, Vec::new()).unwrap();
-            let end = || {
-                fs::File::options()
-                    .read(true)
-                    .write(true)
-                    .open(name.to_str().unwrap())
-                    .unwrap()
-            };
-            let mut leader = Command::new("setsid");
-            leader
-                .args(["-c", "sh", "-c", "\"$0\" --detach", BINARY])
-                .env_clear()
-                .envs(&sandbox.env)
-                .env("PATH", "/usr/bin:/bin")
-                .stdin(end())
-                .stdout(end())
-                .stderr(end());
-            assert!(leader.status().unwrap().success());
+            let (mut leader, terminal) = in_terminal(&sandbox, "\"$0\" --detach");
+            assert!(leader.wait().unwrap().success());
             drop(terminal);
             (sandbox, gate)
         })
@@ -281,11 +289,20 @@ fn it_survives_the_end_of_the_terminal_and_of_a_session_leader_that_exits_at_onc
 }
 
 #[test]
-fn the_classical_way_works_too() {
-    let sandbox = Sandbox::new().line(&event("a"));
-    let script = "nohup \"$0\" </dev/null >/dev/null 2>&1 & wait";
-    assert!(shell(&sandbox, script).status().unwrap().success());
-    assert_eq!(sandbox.delivered(), ["a"]);
+fn it_survives_the_end_of_the_hosts_terminal() {
+    let (sandbox, gate) = Sandbox::gated();
+    let sandbox = sandbox.line(&event("a"));
+    let (mut host, terminal) = in_terminal(&sandbox, "\"$0\" --detach; echo started; sleep 100");
+    let mut said = Vec::new();
+    while !said.ends_with(b"started\r\n") {
+        let mut byte = [0];
+        assert_eq!(rustix::io::read(&terminal, &mut byte).unwrap(), 1);
+        said.push(byte[0]);
+    }
+    drop(terminal);
+    assert!(!host.wait().unwrap().success(), "the host was to die of it");
+    gate.open();
+    sandbox.wait_for_empty_buffer();
 }
 
 #[test]

@@ -128,6 +128,9 @@ fn the_readme_lists_every_file_we_write() {
     let readme = read("README.md");
     for name in [
         "uploader.lock",
+        "detached.lock",
+        "consent.lock",
+        "sessions/",
         ".cursor",
         "state.json",
         "rejected.jsonl",
