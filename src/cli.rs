@@ -63,7 +63,7 @@ Examples:
 
 Exit codes:
   0   done: delivered, nothing to do, telemetry off, or another uploader is at work
-  1   a buffer, or all of them, could not be read or written
+  1   a buffer, or all of them, could not be read or written; or the hooks' settings not be changed
   2   wrong usage
   75  later: events remain, the next pass will try
   78  configuration: connection string, config.json, limits, or the endpoint refuses us";

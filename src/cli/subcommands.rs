@@ -36,7 +36,7 @@ fn prop(text: &str) -> anyhow::Result<(String, String)> {
 /// What an agent says.
 #[derive(Args, Debug)]
 pub struct Hook {
-    /// The agent whose hook this is, should it not show: auto, claude, copilot, codex, opencode, gemini or cursor
+    /// Which agent, where the payload does not show it: auto, claude, copilot, codex, opencode, gemini or cursor
     #[arg(long, value_name = "HOST", default_value = "auto", value_parser = host)]
     pub host: Presumed,
     /// Say what was recorded, or why nothing was
