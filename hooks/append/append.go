@@ -1,6 +1,7 @@
 //go:build unix
 
-// Appends a telemetry event without telemetry-upload installed. Paste record into your tool.
+// Appends a telemetry event without telemetry-upload installed. Paste everything above main into your tool,
+// and set app.
 //
 // usage: append EVENT [key=value]...
 package main
@@ -11,6 +12,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"runtime"
 	"strings"
 	"syscall"
@@ -18,26 +20,33 @@ import (
 )
 
 const app = "atomic"
+const ci = "CI CONTINUOUS_INTEGRATION BUILD_ID BUILD_NUMBER RUN_ID TF_BUILD TEAMCITY_VERSION"
 
-var ci = []string{"CI", "CONTINUOUS_INTEGRATION", "BUILD_ID", "BUILD_NUMBER", "RUN_ID", "TF_BUILD", "TEAMCITY_VERSION"}
+var off = regexp.MustCompile(`(?i)^\s*(0|false|off|no)\s*$`)
 
 // record appends one event if the person agreed. It never fails its host and waits half a second at most.
 func record(event string, fields map[string]string) {
-	if isOffInEnvironment() {
+	for _, name := range strings.Fields(ci) {
+		if os.Getenv("CI") != "false" && os.Getenv(name) != "" {
+			return
+		}
+	}
+	own := strings.ToUpper(regexp.MustCompile("[^A-Za-z0-9]").ReplaceAllString(app, "_")) + "_TELEMETRY"
+	track := strings.TrimSpace(os.Getenv("DO_NOT_TRACK"))
+	if off.MatchString(os.Getenv(own)) || track != "" && !off.MatchString(track) {
 		return
+	}
+	share := os.Getenv("XDG_DATA_HOME")
+	if !filepath.IsAbs(share) {
+		share = filepath.Join("/", os.Getenv("HOME"), ".local/share")
 	}
 	folder := os.Getenv("TELEMETRY_UPLOAD_DATA_DIR")
 	if folder == "" {
-		share := os.Getenv("XDG_DATA_HOME")
-		if !filepath.IsAbs(share) {
-			share = filepath.Join(os.Getenv("HOME"), ".local/share")
-		}
 		folder = filepath.Join(share, app)
 	}
 	var consent struct {
-		Enabled      bool   `json:"enabled"`
-		ConsentGiven bool   `json:"consentGiven"`
-		AnonymousID  string `json:"anonymousId"`
+		Enabled, ConsentGiven bool
+		AnonymousID           string
 	}
 	bytes, err := os.ReadFile(filepath.Join(folder, "telemetry.json"))
 	if err != nil || json.Unmarshal(bytes, &consent) != nil || !consent.Enabled || !consent.ConsentGiven {
@@ -63,35 +72,14 @@ func record(event string, fields map[string]string) {
 	}
 }
 
-func isOffInEnvironment() bool {
-	for _, name := range ci {
-		if os.Getenv("CI") != "false" && os.Getenv(name) != "" {
-			return true
-		}
-	}
-	track := os.Getenv("DO_NOT_TRACK")
-	return saysOff(os.Getenv(strings.ToUpper(app)+"_TELEMETRY")) || strings.TrimSpace(track) != "" && !saysOff(track)
-}
-
-func saysOff(value string) bool {
-	switch strings.ToLower(strings.TrimSpace(value)) {
-	case "0", "false", "off", "no":
-		return true
-	}
-	return false
-}
-
 func appendLine(buffer string, line []byte) {
 	file, err := os.OpenFile(buffer, os.O_RDWR|os.O_APPEND|os.O_CREATE|syscall.O_NOFOLLOW, 0o600)
 	if err != nil {
 		return
 	}
 	defer file.Close() // This releases the lock.
-	for tries := 0; tries < 100; tries++ {
-		// If a hung process keeps the lock: one write is safe without it.
-		if syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB) == nil {
-			break
-		}
+	// If a hung process keeps the lock: one write is safe without it.
+	for n := 0; n < 100 && syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB) != nil; n++ {
 		time.Sleep(5 * time.Millisecond)
 	}
 	last := []byte{'\n'}

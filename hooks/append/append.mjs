@@ -1,5 +1,6 @@
 #!/usr/bin/env node
-// Appends a telemetry event without telemetry-upload installed. Paste `record` into your tool.
+// Appends a telemetry event without telemetry-upload installed. Paste everything above the
+// last lines into your tool, and set APP.
 //
 // usage: append.mjs EVENT [key=value]...
 //
@@ -20,7 +21,7 @@ export function record(event, fields = {}) {
   try {
     if (platform === "win32" || (env.CI !== "false" && CI.some((name) => env[name]))) return
     const word = (name) => (env[name] ?? "").trim().toLowerCase()
-    if (OFF.includes(word(`${APP.toUpperCase()}_TELEMETRY`))) return
+    if (OFF.includes(word(APP.replace(/[^A-Za-z0-9]/gu, "_").toUpperCase() + "_TELEMETRY"))) return
     if (!["", ...OFF].includes(word("DO_NOT_TRACK"))) return
     const xdg = env.XDG_DATA_HOME ?? ""
     const share = isAbsolute(xdg) ? xdg : join(env.HOME, ".local/share")
@@ -55,7 +56,7 @@ function append(buffer, line) {
   }
 }
 
-// A host that pastes `record` leaves this out.
+// This by itself; a tool leaves it out.
 if (/append\.mjs$/.test(argv[1] ?? "") && argv.length > 2) {
   const pairs = argv.slice(3).filter((pair) => pair.includes("="))
   record(argv[2], Object.fromEntries(pairs.map((pair) => pair.split(/=(.*)/s).slice(0, 2))))

@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Appends a telemetry event without telemetry-upload installed. Paste `record` into your tool.
+"""Appends a telemetry event without telemetry-upload installed. Paste everything above the last
+two lines into your tool, and set APP.
 
 usage: append.py EVENT [key=value]...
 """
@@ -7,6 +8,7 @@ usage: append.py EVENT [key=value]...
 import datetime
 import json
 import os
+import re
 import sys
 import time
 import uuid
@@ -24,7 +26,8 @@ def record(event, **fields):
         env = os.environ
         if env.get("CI") != "false" and any(env.get(name) for name in CI):
             return
-        if env.get(f"{APP.upper()}_TELEMETRY", "").strip().lower() in OFF:
+        variable = re.sub("[^A-Za-z0-9]", "_", APP).upper() + "_TELEMETRY"
+        if env.get(variable, "").strip().lower() in OFF:
             return
         if env.get("DO_NOT_TRACK", "").strip().lower() not in ("", *OFF):
             return

@@ -1,28 +1,35 @@
 #!/bin/sh
-# Appends a telemetry event without telemetry-upload installed. Paste `record` into your tool.
+# Appends a telemetry event without telemetry-upload installed. Paste everything above the
+# last lines into your tool, and set app.
 #
 # usage: append.sh EVENT [key=value]...
+
+app=atomic
 
 json_string() {
     printf '"%s"' "$(printf %s "$1" | tr -d '\000-\037' | sed 's/[\\"]/\\&/g')"
 }
 
 says_off() {
-    case $1 in 0 | [Ff][Aa][Ll][Ss][Ee] | [Oo][Ff][Ff] | [Nn][Oo]) return 0 ;; *) return 1 ;; esac
+    case $(printf %s "$1" | tr -d '[:space:]') in 0 | [Ff][Aa][Ll][Ss][Ee] | [Oo][Ff][Ff] | [Nn][Oo]) return 0 ;; *) return 1 ;; esac
 }
 
 # Appends one event if the person agreed. A subshell: what it sets or closes stays its own.
 record() (
     exec </dev/null >/dev/null 2>&1
-    LC_ALL=C
+    export LC_ALL=C
     umask 077
     ci=${CI:-}${CONTINUOUS_INTEGRATION:-}${BUILD_ID:-}${BUILD_NUMBER:-}${RUN_ID:-}${TF_BUILD:-}${TEAMCITY_VERSION:-}
     if [ "${CI:-}" != false ] && [ -n "$ci" ]; then exit 0; fi
-    if says_off "${ATOMIC_TELEMETRY:-}"; then exit 0; fi
+    # Only A-Z, 0-9 and _ are left in the name, so this evaluates nothing else.
+    variable=$(printf %s "$app" | tr '[:lower:]' '[:upper:]' | tr -c A-Z0-9 _)_TELEMETRY
+    eval "own=\${$variable:-}"
+    # shellcheck disable=SC2154 # eval has set it.
+    if says_off "$own"; then exit 0; fi
     if [ -n "${DO_NOT_TRACK:-}" ] && ! says_off "$DO_NOT_TRACK"; then exit 0; fi
 
     case ${XDG_DATA_HOME:-} in /*) share=$XDG_DATA_HOME ;; *) share=${HOME:-/nowhere}/.local/share ;; esac
-    folder=${TELEMETRY_UPLOAD_DATA_DIR:-$share/atomic}
+    folder=${TELEMETRY_UPLOAD_DATA_DIR:-$share/$app}
     # Without blanks between its tokens the file can be searched; a nested "false" means off, too.
     consent=$(tr -d ' \t\r\n' <"$folder/telemetry.json") || exit 0
     case $consent in *'"enabled":false'* | *'"consentGiven":false'*) exit 0 ;; esac
@@ -56,6 +63,7 @@ record() (
     } 9>>"$buffer"
 )
 
+# This by itself; a tool leaves it out.
 if [ $# -gt 0 ]; then
     record "$@"
 fi

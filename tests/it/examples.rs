@@ -11,8 +11,19 @@ use std::sync::LazyLock;
 use std::time::Duration;
 
 /// The command lines that run the examples, but for their arguments.
-static EXAMPLES: LazyLock<Vec<Vec<PathBuf>>> = LazyLock::new(|| {
-    let at = |name: &str| file(&format!("hooks/append/{name}"));
+static EXAMPLES: LazyLock<Vec<Vec<PathBuf>>> = LazyLock::new(|| examples("atomic"));
+
+/// The examples as the tool of this name would have them: with one word changed.
+fn examples(app: &str) -> Vec<Vec<PathBuf>> {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(app);
+    fs::create_dir_all(&folder).unwrap();
+    let at = |name: &str| {
+        let text = fs::read_to_string(file(&format!("hooks/append/{name}"))).unwrap();
+        assert_eq!(text.matches("atomic").count(), 1, "{name}");
+        let copy = folder.join(name);
+        fs::write(&copy, text.replace("atomic", app)).unwrap();
+        copy
+    };
     let mut examples: Vec<Vec<PathBuf>> = Vec::new();
     for mut shell in shells() {
         shell.push(at("append.sh"));
@@ -25,15 +36,11 @@ static EXAMPLES: LazyLock<Vec<Vec<PathBuf>>> = LazyLock::new(|| {
     );
     examples.extend(find("go").map(|go| build(&go, &["build", "-o"], &at("append.go"))));
     examples
-});
+}
 
 fn build(compiler: &Path, flags: &[&str], source: &Path) -> Vec<PathBuf> {
-    let name = source
-        .file_name()
-        .unwrap()
-        .to_string_lossy()
-        .replace('.', "-");
-    let binary = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+    let name = source.file_name().unwrap().to_string_lossy();
+    let binary = source.with_file_name(name.replace('.', "-"));
     let output = Command::new(compiler)
         .args(flags)
         .arg(&binary)
@@ -93,14 +100,15 @@ fn every_example_appends_a_line_that_arrives() {
         for line in [first, second] {
             let id = uuid::Uuid::parse_str(line["eventId"].as_str().unwrap()).unwrap();
             assert_eq!(id.get_version_num(), 4, "{example:?}");
-            let time = line["timestamp"].as_str().unwrap();
-            assert_eq!(
-                (time.len(), time.ends_with('Z')),
-                (24, true),
-                "{example:?}: {time}"
-            );
-            let time = chrono::DateTime::parse_from_rfc3339(time).unwrap();
-            let age = (telemetry_upload::world::now() - time.to_utc()).num_seconds();
+            let time = if let Some(text) = line["timestamp"].as_str() {
+                let is_whole = text.len() == 24 && text.ends_with('Z');
+                assert!(is_whole, "{example:?}: {text}");
+                text.parse().unwrap()
+            } else {
+                let millis = line["timestamp"].as_i64().unwrap();
+                chrono::DateTime::from_timestamp_millis(millis).unwrap()
+            };
+            let age = (telemetry_upload::world::now() - time).num_seconds();
             assert!((0..60).contains(&age), "{example:?}: {age} s old");
         }
         assert_ne!(first["eventId"], second["eventId"], "{example:?}");
@@ -141,12 +149,30 @@ fn no_example_appends_where_telemetry_is_off() {
     check(Some(CONSENT), Some(("TF_BUILD", "True")), 0);
     check(Some(CONSENT), Some(("DO_NOT_TRACK", "1")), 0);
     check(Some(CONSENT), Some(("ATOMIC_TELEMETRY", "Off")), 0);
+    check(Some(CONSENT), Some(("ATOMIC_TELEMETRY", " 0 ")), 0);
     check(Some(CONSENT), Some(("HOME", "/no/such")), 0);
     check(None, None, 0);
     check(Some("{"), None, 0);
     check(Some(r#"{"enabled":false,"consentGiven":true}"#), None, 0);
     check(Some(r#"{"enabled":true}"#), None, 0);
     check(Some(r#"{"enabled":"true","consentGiven":true}"#), None, 0);
+}
+
+#[test]
+fn a_name_that_is_no_variable_has_its_own_opt_out_and_folder() {
+    for example in examples("my-tool2") {
+        let check = |variable: &str, lines: usize| {
+            let sandbox = Sandbox::new().env(variable, "off");
+            let folder = sandbox.home.path().join(".local/share/my-tool2");
+            fs::create_dir(&folder).unwrap();
+            fs::write(folder.join("telemetry.json"), CONSENT).unwrap();
+            append(&example, &sandbox, &["example_event"]);
+            let text = fs::read_to_string(folder.join(BUFFER)).unwrap_or_default();
+            assert_eq!(text.lines().count(), lines, "{example:?} {variable}");
+        };
+        check("MY_TOOL2_TELEMETRY", 0);
+        check("ATOMIC_TELEMETRY", 1);
+    }
 }
 
 #[test]
