@@ -47,10 +47,10 @@ impl Corner {
     /// A script of ours that looks into this corner for what it expects in absolute folders.
     fn script(&self, name: &str) -> PathBuf {
         let mut text = fs::read_to_string(file(name)).unwrap();
-        for folder in ["/opt/homebrew/bin/", "/usr/local/bin/"] {
+        for folder in ["/opt/homebrew/bin", "/usr/local/bin"] {
             assert_eq!(text.matches(folder).count(), 1, "{name} {folder}");
-            let quoted = format!("\"{}{folder}\"", self.root.path().display());
-            text = text.replace(folder, &quoted);
+            let here = format!("{}{folder}", self.root.path().display());
+            text = text.replace(folder, &here);
         }
         self.file(&format!("a plugin/{name}"), text.as_bytes(), 0o644)
     }
