@@ -1,6 +1,6 @@
 // telemetry-upload: counts the sessions and slash commands of OpenCode, if the person agreed.
 //
-// A copy of this file in a plugin folder of OpenCode (~/.config/opencode/plugin, .opencode/plugin) is all
+// A copy of this file in a plugin folder of OpenCode (~/.config/opencode/plugins, .opencode/plugins) is all
 // there is to it. The names of commands are handed to the binary, never their arguments, prompts or paths;
 // the binary decides what is recorded. Nothing here waits, prints or throws into the host.
 
