@@ -1,5 +1,5 @@
 //! Programs of this machine that a test may use but does not insist on: where one is missing, what
-//! needs it is skipped, and says so.
+//! needs it is skipped, and says so. `.ci/run` names those that must be there in `TELEMETRY_UPLOAD_TOOLS`.
 
 use std::collections::BTreeSet;
 use std::io::Write;
@@ -16,6 +16,11 @@ pub fn find(name: &str) -> Option<PathBuf> {
     let found = std::env::split_paths(&path)
         .map(|folder| folder.join(name))
         .find(|file| file.is_file());
+    let insisted_on = std::env::var("TELEMETRY_UPLOAD_TOOLS").unwrap_or_default();
+    assert!(
+        found.is_some() || !insisted_on.split_whitespace().any(|tool| tool == name),
+        "there is no {name} here, and TELEMETRY_UPLOAD_TOOLS insists on it"
+    );
     if found.is_none() && MISSING.lock().unwrap().insert(name.to_owned()) {
         // Not `eprintln!`: the harness would keep it to itself, since what skips succeeds.
         let mut stderr = std::io::stderr();
