@@ -31,25 +31,30 @@ pub struct Cli {
 
 impl Cli {
     /// Reads the arguments. Where there is nothing more to do, help or a complaint was printed, and
-    /// the exit code comes back. For a host there is no complaint: a hook must not fail over a flag
-    /// that only a newer version knows, and some hosts take exit code 2 for a veto.
+    /// the exit code comes back. For a host it is always 0, and there is no complaint unless asked
+    /// for: a hook must not fail over a flag that only a newer version knows, and some hosts take exit
+    /// code 2 for a veto.
     pub fn read(arguments: &[OsString]) -> Result<Cli, ExitCode> {
         Cli::try_parse_from(arguments).map_err(|err| {
-            if err.use_stderr() && is_called_by_host(arguments) {
-                return ExitCode::SUCCESS;
+            let is_for_host = err.use_stderr() && is_called_by_host(arguments);
+            if !is_for_host || arguments.iter().any(|argument| argument == "--verbose") {
+                // Nobody is left to be told that even this could not be printed.
+                let _ = err.print();
             }
-            // Nobody is left to be told that even this could not be printed.
-            let _ = err.print();
-            u8::try_from(err.exit_code()).map_or(ExitCode::FAILURE, ExitCode::from)
+            match u8::try_from(err.exit_code()) {
+                Ok(code) if !is_for_host => ExitCode::from(code),
+                _ => ExitCode::SUCCESS,
+            }
         })
     }
 }
 
-fn is_called_by_host(arguments: &[OsString]) -> bool {
-    let is_given = |flag: &str| arguments.iter().any(|argument| argument == flag);
-    let is_command = |name: &str| arguments.get(1).is_some_and(|first| first == name);
-    let is_called = is_command("hook") || is_command("record") || is_given("--detach");
-    is_called && !is_given("--verbose")
+/// Whether these are the arguments of a command that must not fail whoever calls it.
+pub fn is_called_by_host(arguments: &[OsString]) -> bool {
+    arguments.iter().skip(1).any(|argument| {
+        let argument = argument.to_string_lossy();
+        argument == "hook" || argument == "record" || argument.starts_with("--detach")
+    })
 }
 
 const EXAMPLES: &str = "\

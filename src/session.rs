@@ -36,7 +36,7 @@ const CALLS_AGE_MAX: TimeDelta = TimeDelta::hours(48);
 const COMMANDS_MAX: usize = 400;
 
 /// Why a run ended of which nobody said that it did.
-const SILENCE: &str = "silence";
+const UNKNOWN: &str = "unknown";
 
 /// What became of a call.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -174,7 +174,7 @@ impl Session<'_> {
     /// Ends a run that nobody ended, as of when it was last heard of.
     fn end_of_silence(&mut self) -> Result<Noted> {
         match self.calls.run().last().cloned() {
-            Some(last) => self.record_end(last.speaker, SILENCE, last.at),
+            Some(last) => self.record_end(last.speaker, UNKNOWN, last.at),
             None => Ok(Noted::Known),
         }
     }

@@ -4,7 +4,7 @@
 use crate::os;
 use crate::world::Patience;
 use serde::de::IgnoredAny;
-use std::io;
+use std::io::{self, IsTerminal};
 use std::time::Duration;
 
 /// Once it has begun to come, the rest has this long at least.
@@ -17,6 +17,8 @@ pub enum Heard {
     All(Vec<u8>),
     /// Not a byte in all this time, and no end.
     Nothing,
+    /// Nothing will, unless somebody types it: it is a terminal.
+    Terminal,
     /// The time ran out in the middle.
     Part,
     /// More than is read here.
@@ -28,6 +30,9 @@ pub enum Heard {
 /// # Errors
 /// Whatever the system says.
 pub fn read_object(bytes_max: usize, wait_max: Duration) -> io::Result<Heard> {
+    if io::stdin().is_terminal() {
+        return Ok(Heard::Terminal);
+    }
     let mut patience = Patience::of(wait_max);
     let mut text = Vec::new();
     let mut chunk = [0; 16 * 1024];

@@ -23,8 +23,9 @@ const PAYLOAD_BYTES_MAX: usize = 1024 * 1024;
 const WAIT_MAX: Duration = Duration::from_millis(200);
 
 /// How long a process of our own waits where the host does not: on a machine with more to do than it
-/// can, even a payload that is on its way takes seconds.
-const LATE_WAIT_MAX: Duration = Duration::from_secs(10);
+/// can, even a payload that is on its way may take a second. A host that leaks the other end of the
+/// pipe has one such process a hook for so long.
+const LATE_WAIT_MAX: Duration = Duration::from_secs(2);
 
 /// The longest wait for that process to be on its own.
 const LEAVING_MAX: Duration = Duration::from_millis(200);
@@ -59,6 +60,7 @@ fn hear(flags: &Hook, env: &BTreeMap<String, String>) -> Result<String> {
             Ok("no payload yet; another process waits for it".to_owned())
         }
         Heard::Nothing | Heard::Part => bail!("no payload came in time"),
+        Heard::Terminal => bail!("no payload: standard input is a terminal"),
         Heard::TooMuch => bail!("a payload of over {PAYLOAD_BYTES_MAX} bytes is not read"),
     }
 }

@@ -59,7 +59,7 @@ fn from_stdin() -> Result<Map<String, Value>> {
         .context("cannot read standard input")?
     {
         Heard::All(text) => text,
-        Heard::Nothing | Heard::Part => {
+        Heard::Nothing | Heard::Terminal | Heard::Part => {
             bail!("no event: give its name, or a JSON object on standard input")
         }
         Heard::TooMuch => bail!("cannot record an event of over {EVENT_BYTES_MAX} bytes"),

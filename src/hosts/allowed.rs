@@ -41,6 +41,9 @@ fn one_of(words: &[&'static str], word: Option<&str>) -> &'static str {
 /// Longer than the name of any command seen.
 const COMMAND_BYTES_MAX: usize = 64;
 
+/// Longer than any word in such a name; a token or a number of somebody's is longer.
+const WORD_BYTES_MAX: usize = 18;
+
 /// A slash command that the host names, with its slash: the name its author chose for it.
 pub(super) fn named_command(name: &str) -> Option<String> {
     let name = name.strip_prefix('/').unwrap_or(name);
@@ -48,6 +51,9 @@ pub(super) fn named_command(name: &str) -> Option<String> {
     let is_name = name.len() <= COMMAND_BYTES_MAX
         && name.starts_with(|c: char| c.is_ascii_alphabetic())
         && name.chars().all(plain)
+        && name
+            .split(['-', '_', ':'])
+            .all(|word| word.len() <= WORD_BYTES_MAX)
         && !privacy::looks_personal(name);
     is_name.then(|| format!("/{name}"))
 }
@@ -55,20 +61,20 @@ pub(super) fn named_command(name: &str) -> Option<String> {
 /// The slash command that a prompt begins with. Nothing behind its first word is looked at.
 pub(super) fn typed_command(prompt: &str) -> Option<String> {
     /// "/tmp is full" is no command.
-    const FOLDERS: &str = "applications bin boot dev etc home lib library media mnt opt private proc root run sbin srv sys system tmp users usr var volumes";
+    const FOLDERS: &str = "app applications bin boot data dev etc home lib library media mnt nix opt private proc projects repos root run sbin snap srv sys system tmp users usr var volumes work workspace workspaces";
     let word = prompt.split_whitespace().next()?;
     let name = prompt.strip_prefix('/').and(word.strip_prefix('/'))?;
+    // Commands are written small; a name of a person, or of a folder on macOS, is not.
     let is_path = name.starts_with('/')
-        || FOLDERS
-            .split(' ')
-            .any(|folder| name.eq_ignore_ascii_case(folder));
+        || name.contains(|c: char| c.is_uppercase())
+        || FOLDERS.split(' ').any(|folder| name == folder);
     if is_path { None } else { named_command(name) }
 }
 
 /// Two or three numbers with dots between them; four might be an address.
 pub(super) fn is_version(text: &str) -> bool {
-    let is_number = |part: &str| (1..=6).contains(&part.len()) && is_digits(part);
-    (2..=3).contains(&text.split('.').count()) && text.split('.').all(is_number)
+    let is_short = |part: &str| (1..=6).contains(&part.len()) && is_digits(part);
+    (2..=3).contains(&text.split('.').count()) && text.split('.').all(is_short)
 }
 
 /// The name of a model, as far as its maker chose it: a family, and behind it versions, sizes and the
@@ -82,11 +88,12 @@ pub(super) fn model(name: &str) -> String {
     let name = name.rsplit("anthropic.").next().unwrap_or_default();
     let letters = |part: &str| part.trim_matches(|c: char| c.is_ascii_digit()).to_owned();
     let is_among = |words: &str, part: &str| words.split(' ').any(|word| word == letters(part));
-    let mut known = 0;
+    let (mut known, mut digits) = (0, 0);
     for part in name.split_inclusive(['-', '.', ':', '[', ']', '@', '_']) {
         let bare = part.trim_end_matches(['-', '.', ':', '[', ']', '@', '_']);
         let words = if known == 0 { FAMILIES } else { WORDS };
-        if !is_among(words, bare) && (known == 0 || !is_digits(bare)) {
+        digits += bare.bytes().filter(u8::is_ascii_digit).count();
+        if digits > DIGITS_MAX || !is_among(words, bare) && (known == 0 || !is_number(bare)) {
             break;
         }
         known += part.len();
@@ -97,8 +104,17 @@ pub(super) fn model(name: &str) -> String {
     }
 }
 
+/// The digits in the longest name of a model, with its date; a number with which one can pay or call
+/// has more.
+const DIGITS_MAX: usize = 12;
+
+/// A version or a size, a year, a month and a day, or all three.
+fn is_number(text: &str) -> bool {
+    is_digits(text) && (text.len() <= 4 || text.len() == 8 && text.starts_with("20"))
+}
+
 fn is_digits(text: &str) -> bool {
-    text.len() <= 8 && text.bytes().all(|byte| byte.is_ascii_digit())
+    text.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 #[cfg(test)]
@@ -140,6 +156,10 @@ mod tests {
             "/\u{e9}t\u{e9}",
             "/sk-ant-api03-abcdefghijklmnopqrstuvwxyz0123456789ABCDEF",
             "./commit.sh",
+            "/Mueller is sick",
+            "/workspace is full",
+            "/de89370400440532013000",
+            "/eyjhbgcioijiuzi1nij9",
         ] {
             check_typed(prompt, None);
         }
@@ -154,6 +174,8 @@ mod tests {
         // Where the host says it is a command there is no doubt about folders.
         assert_eq!(named_command("run").as_deref(), Some("/run"));
         assert_eq!(named_command("run it with --key=1"), None);
+        assert_eq!(named_command("eyJhbGciOiJIUzI1NiJ9"), None);
+        assert_eq!(named_command("DE89370400440532013000"), None);
     }
 
     #[test]
@@ -200,6 +222,10 @@ mod tests {
             "us.anthropic.claude-sonnet-4-5-20250929-v1:0",
             "claude-sonnet-4-5-20250929-v1:0",
         );
+        check_model("gpt-4.1-2025-04-14", "gpt-4.1-2025-04-14");
+        check_model("gpt-4-1234-5678-9012-3456", "gpt-4-1234-5678");
+        check_model("gpt-0176-1234567", "gpt-0176");
+        check_model("claude-19870512", "claude");
         check_model("gpt-4o-acme-secret-2", "gpt-4o");
         check_model("llama3-of-alice@example.com", "llama3");
         for odd in [
