@@ -4,23 +4,24 @@
 use crate::clock;
 use crate::consent::{self, FileState};
 use crate::id;
+use crate::lease::{self, Lease};
 use crate::lock;
 use crate::os::{self, Open, Replacement};
 use crate::paths::Paths;
 use chrono::{DateTime, Datelike, SecondsFormat, Utc};
 use serde_json::{Map, Value};
-use std::io;
+use std::fs;
+use std::io::{self, Read};
+use std::path::Path;
 
-/// The id of this month. `file` is telemetry.json as it was when consent was found in it; if it has
-/// no id, or another month's, it gets a new one. `None` if it has none and cannot be written.
-pub fn current(paths: &Paths, file: &FileState, now: DateTime<Utc>) -> Option<String> {
-    let known = fields(file)?;
-    let found = id_in(&known);
-    if due(&known, now) == Due::Nothing {
-        return found;
-    }
-    // Whoever cannot write the file has an event all the same, under the id there was.
-    renew(paths, now).unwrap_or(found)
+/// The id in telemetry.json as it was read.
+pub fn of(file: &FileState) -> Option<String> {
+    id_in(&fields(file)?)
+}
+
+/// Whether the id is missing or of another month, or nobody knows of which.
+pub fn is_due(file: &FileState, now: DateTime<Utc>) -> bool {
+    fields(file).is_some_and(|fields| due(&fields, now) != Due::Nothing)
 }
 
 /// What is to be done about the id.
@@ -66,36 +67,78 @@ fn id_in(fields: &Map<String, Value>) -> Option<String> {
 }
 
 /// Does what is due and writes it down, unless somebody else has just done so.
-fn renew(paths: &Paths, now: DateTime<Utc>) -> io::Result<Option<String>> {
+///
+/// # Errors
+/// The file, its folder or the lock cannot be used.
+pub fn renew(paths: &Paths, now: DateTime<Utc>) -> io::Result<()> {
     os::create_private_dir(&paths.upload())?;
     let lock_file = os::open(&paths.consent_lock(), Open::Create)?;
-    let held = lock::take(&lock_file, lock::WAIT_OF_PRODUCER)?;
-    let file = consent::read(&paths.consent());
-    let Some(mut fields) = fields(&file) else {
-        return Ok(None);
+    let Some(_held) = lock::take(&lock_file, lock::WAIT_OF_PRODUCER)? else {
+        return Ok(());
     };
-    let due = due(&fields, now);
-    if held.is_none() || due == Due::Nothing {
-        return Ok(id_in(&fields));
-    }
-    let today = Value::String(now.to_rfc3339_opts(SecondsFormat::Millis, true));
-    if due == Due::NewId {
-        fields.insert("anonymousId".to_owned(), Value::String(id::random()));
-        if !fields.contains_key("createdAt") {
-            fields.insert("createdAt".to_owned(), today.clone());
+    let path = paths.consent();
+    let file = consent::read(&path);
+    let (FileState::Bytes(before), Some(mut fields)) = (&file, fields(&file)) else {
+        return Ok(());
+    };
+    match due(&fields, now) {
+        Due::Nothing => return Ok(()),
+        Due::Date => {}
+        Due::NewId => {
+            fields.insert("anonymousId".to_owned(), Value::String(id::random()));
         }
     }
-    fields.insert("rotatedAt".to_owned(), today);
-    let mut bytes = serde_json::to_vec_pretty(&fields)?;
-    bytes.push(b'\n');
-    let new = Replacement::write(&paths.consent(), &bytes)?;
-    // A host knows no lock of ours. If the person said no while this was written, no it is.
-    if consent::read(&paths.consent()) != file {
-        new.discard()?;
+    let today = Value::String(now.to_rfc3339_opts(SecondsFormat::Millis, true));
+    for key in ["createdAt", "rotatedAt"] {
+        if key == "rotatedAt" || !fields.contains_key(key) {
+            fields.insert(key.to_owned(), today.clone());
+        }
+    }
+    let mut after = serde_json::to_vec_pretty(&fields)?;
+    after.push(b'\n');
+    let new = Replacement::write(&path, &after)?;
+    // Somebody who only reads it is gone in a moment.
+    let replaced = lock::patiently(lock::WAIT_OF_PRODUCER, || {
+        replace(&path, &new, before, &after)
+    });
+    match replaced {
+        Err(err) if err.kind() == io::ErrorKind::Unsupported => {
+            // A window of microseconds remains here.
+            if consent::read(&path) == file {
+                return new.put();
+            }
+            new.discard()
+        }
+        done => done.and_then(|_| new.discard()),
+    }
+}
+
+/// Replaces the file unless it is no longer what it was; `None` if it was left as it is. A host knows no lock of ours, and what it
+/// writes may be the person's no: it must not be replaced by the yes that was read before, whether it
+/// comes by a rename or into the file itself. So nobody may have the file open, and after the exchange
+/// the one that came out is looked at; if it is not the one that was read, it goes back.
+fn replace(path: &Path, new: &Replacement, before: &[u8], after: &[u8]) -> io::Result<Option<()>> {
+    let current = os::open(path, Open::Update)?;
+    let lease = lease::take(&current);
+    if matches!(lease, Lease::Refused) {
         return Ok(None);
     }
-    new.put()?;
-    Ok(id_in(&fields))
+    new.exchange()?;
+    let inode = |path: &Path| fs::symlink_metadata(path).map(|found| os::inode(&found));
+    let mut content = Vec::new();
+    let read = (&current).read_to_end(&mut content);
+    let is_wanted = matches!(&lease, Lease::Held(held) if held.is_wanted());
+    let is_same = inode(new.other()).ok() == Some(os::inode(&current.metadata()?));
+    if is_same && read.is_ok() && content == before && !is_wanted {
+        return Ok(Some(()));
+    }
+    new.exchange()?;
+    drop(lease);
+    // Should ours not have come out, somebody has replaced it: theirs is the last word.
+    if consent::read(new.other()) != FileState::Bytes(after.to_vec()) {
+        new.exchange()?;
+    }
+    Ok(None)
 }
 
 #[cfg(test)]
@@ -115,7 +158,10 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let paths = Paths::find("a", Some(folder.path()), &BTreeMap::new()).unwrap();
         fs::write(paths.consent(), file).unwrap();
-        let id = current(&paths, &consent::read(&paths.consent()), at(now));
+        if is_due(&consent::read(&paths.consent()), at(now)) {
+            renew(&paths, at(now)).unwrap();
+        }
+        let id = of(&consent::read(&paths.consent()));
         let text = fs::read_to_string(paths.consent()).unwrap();
         (folder, id, text)
     }
@@ -200,14 +246,61 @@ mod tests {
         check_kept("{", NOW, None);
     }
 
+    /// What stands there after a renewal during which somebody else wrote the file.
+    fn check_race(write: impl Fn(&Path)) -> Value {
+        let folder = tempfile::tempdir().unwrap();
+        let paths = Paths::find("a", Some(folder.path()), &BTreeMap::new()).unwrap();
+        let before = br#"{"enabled":true}"#;
+        fs::write(paths.consent(), before).unwrap();
+        let after = br#"{"enabled":true,"anonymousId":"new"}"#;
+        let new = Replacement::write(&paths.consent(), after).unwrap();
+        write(&paths.consent());
+        replace(&paths.consent(), &new, before, after).unwrap();
+        new.discard().unwrap();
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+        serde_json::from_slice(&fs::read(paths.consent()).unwrap()).unwrap()
+    }
+
+    #[test]
+    fn the_persons_no_is_never_replaced_by_a_yes() {
+        let no = r#"{"enabled":false}"#;
+        let by_rename = check_race(|path| {
+            fs::write(path.with_extension("theirs"), no).unwrap();
+            fs::rename(path.with_extension("theirs"), path).unwrap();
+        });
+        let in_place = check_race(|path| fs::write(path, no).unwrap());
+        for consent in [by_rename, in_place] {
+            assert_eq!(consent["enabled"], false);
+        }
+        assert_eq!(check_race(|_| {})["anonymousId"], "new");
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn while_somebody_has_the_file_open_it_is_left_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let paths = Paths::find("a", Some(folder.path()), &BTreeMap::new()).unwrap();
+        fs::write(paths.consent(), "{}").unwrap();
+        let theirs = fs::File::options()
+            .write(true)
+            .open(paths.consent())
+            .unwrap();
+        renew(&paths, at(NOW)).unwrap();
+        assert_eq!(fs::read_to_string(paths.consent()).unwrap(), "{}");
+        drop(theirs);
+        renew(&paths, at(NOW)).unwrap();
+        assert!(of(&consent::read(&paths.consent())).is_some());
+    }
+
     #[test]
     fn two_at_once_agree() {
         let folder = tempfile::tempdir().unwrap();
         let paths = Paths::find("a", Some(folder.path()), &BTreeMap::new()).unwrap();
         fs::write(paths.consent(), "{}").unwrap();
-        // Both saw the file without an id.
-        let stale = consent::read(&paths.consent());
-        let ids = [0, 1].map(|_| current(&paths, &stale, at(NOW)));
+        let ids = [0, 1].map(|_| {
+            renew(&paths, at(NOW)).unwrap();
+            of(&consent::read(&paths.consent()))
+        });
         assert!(ids[0].is_some() && ids[0] == ids[1], "{ids:?}");
     }
 }

@@ -18,6 +18,8 @@ pub fn line(paths: &Paths, buffer: &str, line: &[u8]) -> Result<()> {
     let context = || format!("cannot append to {}", path.display());
     let file = open(&path).with_context(context)?;
     #[cfg(windows)]
+    os::create_private_dir(&paths.upload()).with_context(context)?;
+    #[cfg(windows)]
     let sidecar = os::open(&paths.sidecar(buffer), Open::Create).with_context(context)?;
     #[cfg(windows)]
     let lock_file = &sidecar;

@@ -11,6 +11,7 @@ use std::path::Path;
 use serde_json::Value;
 
 use crate::ci;
+use crate::lock;
 use crate::os;
 
 /// The file holds five short fields, about 200 bytes; 64 KiB leaves room for keys of other programs,
@@ -83,8 +84,15 @@ pub enum FileState {
 
 /// Reads the consent file, for those who need more of it than the answer.
 pub fn read(telemetry_json: &Path) -> FileState {
-    // A link is refused, not followed: whoever can plant one must not answer for the person.
-    match os::read_small(telemetry_json, CONSENT_BYTES_MAX) {
+    // A link is refused, not followed: whoever can plant one must not answer for the person. While the
+    // anonymous id is changed, for microseconds, an open that does not wait is refused, too.
+    let read = lock::patiently(lock::WAIT_OF_PRODUCER, || {
+        match os::read_small(telemetry_json, CONSENT_BYTES_MAX) {
+            Err(err) if err.kind() == io::ErrorKind::WouldBlock => Ok(None),
+            read => read.map(Some),
+        }
+    });
+    match read.and_then(|read| read.ok_or_else(|| io::ErrorKind::WouldBlock.into())) {
         Ok(bytes) => FileState::Bytes(bytes),
         Err(err) if err.kind() == io::ErrorKind::NotFound => FileState::Missing,
         Err(_) => FileState::Unreadable,

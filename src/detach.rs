@@ -7,7 +7,7 @@
 //! A thousand events in a minute must not start a thousand passes, and the last of them must not be
 //! left behind either. So a detached pass stays for a while after its work, holding `detached.lock`,
 //! then lets the lock go and looks once more. Whoever appends an event and finds the lock taken may
-//! leave: that last look is yet to come. The lock is handed over: whoever starts the pass takes it, and
+//! leave: that last look is yet to come, or a pass is just being started. The lock is handed over: whoever starts the pass takes it, and
 //! the pass is born with it as its standard input, so of many who ask at once one starts one.
 
 use crate::consent::{self, Consent};
@@ -28,7 +28,7 @@ use std::time::Duration;
 
 /// The longest wait for the child to leave our session. It takes a millisecond; more is a machine in
 /// trouble, and then the host comes first.
-const LEAVING_MAX: Duration = Duration::from_secs(1);
+pub const LEAVING_MAX: Duration = Duration::from_millis(300);
 
 /// Set for a detached pass, so that nothing it might ever start could detach another.
 const GUARD: &str = "TELEMETRY_UPLOAD_DETACHED";
@@ -40,6 +40,12 @@ pub enum Started {
     Yes,
     /// No process was started, for this reason.
     No(String),
+}
+
+impl Started {
+    fn busy() -> Started {
+        Started::No("another pass is at work".to_owned())
+    }
 }
 
 impl fmt::Display for Started {
@@ -73,21 +79,26 @@ pub fn start(
         Outlook::Paused(pause) => return Ok(Started::No(pause.reason)),
     }
     let lock_file = open_lock(paths)?;
-    let busy = || Ok(Started::No("another pass is at work".to_owned()));
-    let Some(held) = lock::take_now(&lock_file).context("cannot lock upload/detached.lock")? else {
-        return busy();
-    };
-    if is_uploader_busy(paths) {
-        return busy();
+    loop {
+        let Some(held) = lock::take_now(&lock_file).context("cannot lock upload/detached.lock")?
+        else {
+            return Ok(Started::busy());
+        };
+        if !is_uploader_busy(paths) {
+            let lock_of_child = lock_file.try_clone().context("cannot start a pass")?;
+            let command = command.env(GUARD, "1").arg("--detached");
+            os::start_detached(command.stdin(lock_of_child), LEAVING_MAX)
+                .context("cannot start a pass")?;
+            held.leave();
+            return Ok(Started::Yes);
+        }
+        // Others have left because they found this lock taken, and nobody comes for their events but
+        // the pass at work. Only if it still is, once the lock is free, its last look is yet to come.
+        drop(held);
+        if is_uploader_busy(paths) {
+            return Ok(Started::busy());
+        }
     }
-    let lock_of_child = lock_file.try_clone().context("cannot start a pass")?;
-    let command = command
-        .env(GUARD, "1")
-        .arg("--detached")
-        .stdin(lock_of_child);
-    os::start_detached(command, LEAVING_MAX).context("cannot start a pass")?;
-    held.leave();
-    Ok(Started::Yes)
 }
 
 /// This program, for [`start`], to do a pass over these buffers.
@@ -95,7 +106,7 @@ pub fn start(
 /// # Errors
 /// The system does not say where this program is.
 pub fn this_program(app: &str, paths: &Paths) -> Result<Command> {
-    let mut command = Command::new(std::env::current_exe().context("cannot find myself")?);
+    let mut command = myself()?;
     command.args(["--app", app, "--data-dir"]).arg(paths.data());
     Ok(command)
 }
@@ -109,12 +120,22 @@ pub fn this_program_again(
     arguments: impl IntoIterator<Item = OsString>,
     connection_string: Option<&str>,
 ) -> Result<Command> {
-    let mut command = Command::new(std::env::current_exe().context("cannot find myself")?);
+    let mut command = myself()?;
     command.args(without_our_own(arguments));
     if let Some(text) = connection_string {
         command.env("APPLICATIONINSIGHTS_CONNECTION_STRING", text);
     }
     Ok(command)
+}
+
+/// This program.
+///
+/// # Errors
+/// The system does not say where it is.
+pub fn myself() -> Result<Command> {
+    Ok(Command::new(
+        std::env::current_exe().context("cannot find myself")?,
+    ))
 }
 
 fn without_our_own(arguments: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
@@ -132,16 +153,23 @@ fn without_our_own(arguments: impl IntoIterator<Item = OsString>) -> Vec<OsStrin
     kept
 }
 
-/// For hosts that use this crate as a library: lets the program `telemetry-upload` detach itself.
+/// For hosts that use this crate as a library: lets the program `telemetry-upload` detach itself, if
+/// there is anything for it to do.
 ///
 /// # Errors
-/// The program is neither beside this one nor on the `PATH`, or failed.
-pub fn by_program(app: &str, paths: &Paths) -> Result<()> {
+/// The program is neither beside this one nor on the `PATH`.
+pub fn by_program(app: &str, paths: &Paths, env: &BTreeMap<String, String>) -> Result<()> {
     const NAME: &str = "telemetry-upload";
+    let is_denied = consent::ask(env, app, &paths.consent()) != Consent::Allowed;
+    if is_denied || outlook::look(paths, world::now())? != Outlook::Waiting {
+        return Ok(());
+    }
     let run = |program: OsString| {
         Command::new(program)
             .args(["--detach", "--app", app, "--data-dir"])
             .arg(paths.data())
+            .env_clear()
+            .envs(env)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::null())

@@ -44,6 +44,14 @@ mod system {
         }
     }
 
+    impl Held<'_> {
+        /// Whether somebody is waiting to open the file: they will have it once the lease ends.
+        pub fn is_wanted(&self) -> bool {
+            // SAFETY: as above.
+            (unsafe { libc::fcntl(self.0.as_raw_fd(), libc::F_GETLEASE) }) != libc::F_WRLCK
+        }
+    }
+
     impl Drop for Held<'_> {
         fn drop(&mut self) {
             // SAFETY: as above. Closing the descriptor ends the lease too.
@@ -57,6 +65,13 @@ mod system {
     /// There are no leases here.
     pub fn take(_file: &std::fs::File) -> super::Lease<'_> {
         super::Lease::Unsupported
+    }
+
+    impl super::Held<'_> {
+        /// There is nobody to say so.
+        pub fn is_wanted(&self) -> bool {
+            false
+        }
     }
 }
 

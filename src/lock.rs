@@ -2,6 +2,7 @@
 //!
 //! Always by path: from Rust 1.89 on, `File`'s own `lock` methods shadow fs2's.
 
+use crate::world::Patience;
 use std::fs::File;
 use std::io;
 use std::time::Duration;
@@ -53,13 +54,14 @@ pub fn patiently<T>(
     wait_max: Duration,
     mut attempt: impl FnMut() -> io::Result<Option<T>>,
 ) -> io::Result<Option<T>> {
-    for _ in 0..wait_max.as_millis() / STEP.as_millis() {
-        if let Some(done) = attempt()? {
-            return Ok(Some(done));
+    let patience = Patience::of(wait_max);
+    loop {
+        let done = attempt()?;
+        if done.is_some() || patience.left().is_zero() {
+            return Ok(done);
         }
         step();
     }
-    attempt()
 }
 
 /// One short step of a bounded wait for something that others hold for microseconds.

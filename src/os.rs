@@ -100,7 +100,20 @@ impl Replacement {
         fs::rename(&self.new, &self.path)
     }
 
-    /// Leaves the file as it is.
+    /// Puts it in its place, in one step, and takes what was there: the two have changed places.
+    ///
+    /// # Errors
+    /// `Unsupported` where the system or the file system cannot; nothing has changed then.
+    pub fn exchange(&self) -> io::Result<()> {
+        system::exchange(&self.new, &self.path)
+    }
+
+    /// What is not in its place.
+    pub fn other(&self) -> &Path {
+        &self.new
+    }
+
+    /// Removes what is not in its place.
     pub fn discard(self) -> io::Result<()> {
         fs::remove_file(&self.new)
     }

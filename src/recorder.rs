@@ -90,17 +90,26 @@ impl Recorder {
     /// # Errors
     /// As [`Recorder::record`].
     pub fn append(&self, mut event: Map<String, Value>) -> Result<Recorded> {
-        let file = consent::read(&self.paths.consent());
+        let now = world::now();
+        let mut file = consent::read(&self.paths.consent());
         if let Consent::Denied(rule) = consent::decide(&self.env, &self.app, &file) {
             return Ok(Recorded::Off(rule));
         }
-        let now = world::now();
+        if anonymous_id::is_due(&file, now) {
+            // Whoever cannot write the file has an event all the same, under the id there was.
+            let _ = anonymous_id::renew(&self.paths, now);
+            // It took a while, in which the person may have said no.
+            file = consent::read(&self.paths.consent());
+            if let Consent::Denied(rule) = consent::decide(&self.env, &self.app, &file) {
+                return Ok(Recorded::Off(rule));
+            }
+        }
         let id = fill(&mut event, ["eventId", "event_id"], || Some(id::random()));
         fill(&mut event, ["timestamp"; 2], || {
             Some(now.to_rfc3339_opts(SecondsFormat::Millis, true))
         });
         fill(&mut event, ["anonymousId", "anonymous_id"], || {
-            anonymous_id::current(&self.paths, &file, now)
+            anonymous_id::of(&file)
         });
         fill(&mut event, ["platform"; 2], || Some(PLATFORM.to_owned()));
         let line = serde_json::to_vec(&event)?;
@@ -128,7 +137,7 @@ impl Recorder {
     /// # Errors
     /// The program is not there, or cannot be started.
     pub fn start_pass(&self) -> Result<()> {
-        detach::by_program(&self.app, &self.paths)
+        detach::by_program(&self.app, &self.paths, &self.env)
     }
 }
 

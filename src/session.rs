@@ -13,23 +13,26 @@ use crate::hosts::{Notice, Turn, What};
 use crate::id;
 use crate::lock;
 use crate::os::{self, Open};
+use crate::paths::Paths;
 use crate::recorder::{Recorded, Recorder};
 use anyhow::{Context, Result};
 use calls::{Call, Calls, Kind, Speaker};
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use serde_json::{Map, Value, json};
-use std::fs;
+use std::fs::{self, Metadata};
+use std::io;
 use std::path::Path;
+use std::time::{Duration, SystemTime};
 
 /// Two calls for one thing that happened come within this, if nothing but the time tells them apart.
 const SAME_MOMENT: TimeDelta = TimeDelta::seconds(5);
 
 /// A session that was silent for so long has ended without a word: its host was killed. Should it
 /// speak again, that is another run.
-const SILENCE_MAX: TimeDelta = TimeDelta::hours(24);
+const SILENCE_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// The calls are kept this long, because their session may be taken up again on the same day.
-const CALLS_AGE_MAX: TimeDelta = TimeDelta::hours(48);
+const CALLS_AGE_MAX: Duration = Duration::from_secs(48 * 60 * 60);
 
 /// Commands listed in one `agent_session`, of 68 bytes at most: with them it stays below the 32 KiB of
 /// a line. Further ones are only counted.
@@ -50,25 +53,40 @@ pub enum Noted {
 /// Records what an agent said.
 ///
 /// # Errors
-/// The file of its calls or the buffer cannot be used.
+/// The buffer cannot be used.
 pub fn note(recorder: &Recorder, notice: &Notice, now: DateTime<Utc>) -> Result<Noted> {
-    let folder = recorder.paths().sessions();
-    os::create_private_dir(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
+    if let Some(rule) = recorder.denied() {
+        return Ok(Noted::New(Recorded::Off(rule)));
+    }
     let id = id::of(&[notice.host.name(), &notice.session]);
     let path = recorder.paths().session(&id);
-    with_session(recorder, &path, now, |session| {
-        let speaker = Speaker {
-            session_id: id.clone(),
-            agent_type: notice.host.name().to_owned(),
-            agent_version: notice.version.clone(),
-            model: notice.model.clone(),
-        };
-        match &notice.what {
-            What::Start(trigger) => session.start(&speaker, trigger),
-            What::Command(name) => session.command(&speaker, name, &notice.turn),
-            What::End(reason) => session.end(speaker.clone(), reason),
-        }
-    })
+    // What happened is recorded even if what happened before cannot be known.
+    let file = make_folders(recorder.paths()).and_then(|()| os::open(&path, Open::Append));
+    let file = file.ok();
+    let _held = file
+        .as_ref()
+        .map(|file| lock::take(file, lock::WAIT_OF_PRODUCER));
+    let mut session = Session {
+        recorder,
+        calls: Calls::read(file.as_ref()),
+        now,
+    };
+    let speaker = Speaker {
+        session_id: id,
+        agent_type: notice.host.name().to_owned(),
+        agent_version: notice.version.clone(),
+        model: notice.model.clone(),
+    };
+    match &notice.what {
+        What::Start(trigger) => session.start(&speaker, trigger),
+        What::Command(name) => session.command(&speaker, name, &notice.turn),
+        What::End(reason) => session.end(speaker, reason),
+    }
+}
+
+fn make_folders(paths: &Paths) -> io::Result<()> {
+    os::create_private_dir(&paths.upload())?;
+    os::create_private_dir(&paths.sessions())
 }
 
 /// Ends the sessions that fell silent, and clears away the calls that are of no more use.
@@ -76,50 +94,52 @@ pub fn note(recorder: &Recorder, notice: &Notice, now: DateTime<Utc>) -> Result<
 /// # Errors
 /// The first that could not be ended or cleared away; the others are.
 pub fn end_the_silent(recorder: &Recorder, now: DateTime<Utc>) -> Result<()> {
+    if recorder.denied().is_some() {
+        return Ok(());
+    }
     let Ok(listing) = fs::read_dir(recorder.paths().sessions()) else {
         return Ok(());
     };
     let mut done = Ok(());
     for found in listing.flatten() {
-        done = done.and(end_if_silent(recorder, &found.path(), now));
+        let path = found.path();
+        let ended = end_if_silent(recorder, &path, now)
+            .with_context(|| format!("cannot clear away {}", path.display()));
+        done = done.and(ended);
     }
     done
 }
 
 fn end_if_silent(recorder: &Recorder, path: &Path, now: DateTime<Utc>) -> Result<()> {
-    let context = || format!("cannot clear away {}", path.display());
-    let metadata = fs::symlink_metadata(path).with_context(context)?;
-    let spoken: DateTime<Utc> = metadata.modified().with_context(context)?.into();
-    if now - spoken < SILENCE_MAX {
+    // Most are not silent, and a look costs less than an open.
+    if silence(&fs::symlink_metadata(path)?, now)? < SILENCE_MAX {
         return Ok(());
     }
-    with_session(recorder, path, now, |session| {
-        if !session.calls.run().is_empty() {
-            session.end_of_silence()?;
-        } else if now - spoken > CALLS_AGE_MAX {
-            fs::remove_file(path).with_context(context)?;
-        }
-        Ok(())
-    })
+    let file = os::open(path, Open::Append)?;
+    let Some(_held) = lock::take_now(&file)? else {
+        return Ok(());
+    };
+    // Looked at again under the lock: it may have spoken just now.
+    let silence = silence(&file.metadata()?, now)?;
+    let mut session = Session {
+        recorder,
+        calls: Calls::read(Some(&file)),
+        now,
+    };
+    if silence >= SILENCE_MAX && !session.calls.run().is_empty() {
+        session.end_unsaid()?;
+    } else if silence >= CALLS_AGE_MAX {
+        fs::remove_file(path)?;
+    }
+    Ok(())
 }
 
-/// Hands out a session, alone.
-fn with_session<T>(
-    recorder: &Recorder,
-    path: &Path,
-    now: DateTime<Utc>,
-    speak: impl FnOnce(&mut Session) -> Result<T>,
-) -> Result<T> {
-    let context = || format!("cannot use {}", path.display());
-    let file = os::open(path, Open::Append).with_context(context)?;
-    // Without the lock a second call may be recorded again: under the same id.
-    let _held = lock::take(&file, lock::WAIT_OF_PRODUCER).with_context(context)?;
-    let calls = Calls::read(&file).with_context(context)?;
-    speak(&mut Session {
-        recorder,
-        calls,
-        now,
-    })
+/// How long nothing was written to it; nothing at all, should the clock be behind.
+fn silence(file: &Metadata, now: DateTime<Utc>) -> io::Result<Duration> {
+    let spoken = file.modified()?;
+    Ok(SystemTime::from(now)
+        .duration_since(spoken)
+        .unwrap_or_default())
 }
 
 /// A session, at the moment of a call.
@@ -142,7 +162,7 @@ impl Session<'_> {
             .first()
             .is_some_and(|first| !self.is_of_this_moment(first))
         {
-            self.end_of_silence()?;
+            self.end_unsaid()?;
         }
         let id = self.id_of_run(speaker, "start", self.now);
         let fields = json!({"trigger": trigger});
@@ -172,7 +192,7 @@ impl Session<'_> {
     }
 
     /// Ends a run that nobody ended, as of when it was last heard of.
-    fn end_of_silence(&mut self) -> Result<Noted> {
+    fn end_unsaid(&mut self) -> Result<Noted> {
         match self.calls.run().last().cloned() {
             Some(last) => self.record_end(last.speaker, UNKNOWN, last.at),
             None => Ok(Noted::Known),
@@ -191,16 +211,15 @@ impl Session<'_> {
         for earlier in run.iter().rev() {
             speaker.learn(&earlier.speaker);
         }
-        let commands: Vec<&str> = run
-            .iter()
-            .filter_map(|call| call.command.as_deref())
-            .collect();
-        let fields = json!({
-            "timestamp": at.to_rfc3339_opts(SecondsFormat::Millis, true),
-            "commands": commands[..commands.len().min(COMMANDS_MAX)],
-            "commandCount": commands.len(),
-            "reason": reason,
-        });
+        let given = run.iter().filter_map(|call| call.command.as_deref());
+        let commands: Vec<&str> = given.collect();
+        let mut fields = json!({"timestamp": at.to_rfc3339_opts(SecondsFormat::Millis, true)});
+        // Where nobody knows which were given, there were not none.
+        if self.calls.are_known() {
+            fields["commands"] = json!(commands[..commands.len().min(COMMANDS_MAX)]);
+            fields["commandCount"] = json!(commands.len());
+        }
+        fields["reason"] = json!(reason);
         let id = self.id_of_run(&speaker, "end", begun);
         self.record(Kind::End, id, &speaker, None, fields)
     }
@@ -224,14 +243,19 @@ impl Session<'_> {
             }
         }
         let recorded = self.recorder.append(event)?;
+        if let Recorded::Off(_) = recorded {
+            return Ok(Noted::New(recorded));
+        }
         let (at, speaker) = (self.now, speaker.clone());
-        self.calls.push(Call {
+        let call = Call {
             kind,
             at,
             id,
             command,
             speaker,
-        })?;
+        };
+        // What is recorded is recorded; at worst it is so twice, under one id.
+        let _ = self.calls.push(call);
         Ok(Noted::New(recorded))
     }
 

@@ -25,13 +25,15 @@ pub fn start(
 ) -> Watchdog {
     let (end, ended) = mpsc::channel();
     std::thread::spawn(move || {
-        if ended.recv_timeout(deadline + GRACE) == Err(RecvTimeoutError::Disconnected) {
+        let has_ended = |wait| ended.recv_timeout(wait) == Err(RecvTimeoutError::Disconnected);
+        if has_ended(deadline + GRACE) {
             return;
         }
         // Whoever should hear them may not be listening: a pipe that is full, a terminal that is held.
         std::thread::spawn(last_words);
-        std::thread::sleep(GRACE);
-        std::process::exit(exit_code.into());
+        if !has_ended(GRACE) {
+            std::process::exit(exit_code.into());
+        }
     });
     Watchdog(end)
 }

@@ -1,5 +1,5 @@
 //! `telemetry-upload hook`: what an agent tells its hooks becomes events. Never a word, never a
-//! failure, and a few milliseconds, whatever comes on standard input, or does not.
+//! failure, a few milliseconds, and a fifth of a second where no payload comes.
 
 use crate::cli::Hook;
 use crate::detach;
@@ -13,22 +13,19 @@ use crate::terminal;
 use crate::world;
 use anyhow::{Context, Result, bail};
 use std::collections::BTreeMap;
-use std::process::{Command, ExitCode, Stdio};
+use std::process::{ExitCode, Stdio};
 use std::time::Duration;
 
 /// A hook's payload holds the prompt, and a prompt may hold a file; a longer one is no slash command.
 const PAYLOAD_BYTES_MAX: usize = 1024 * 1024;
 
-/// The longest time the host is kept waiting. Hosts write the payload as soon as the hook runs.
+/// How long the host is kept waiting for its own payload. Hosts write it as soon as the hook runs.
 const WAIT_MAX: Duration = Duration::from_millis(200);
 
 /// How long a process of our own waits where the host does not: on a machine with more to do than it
 /// can, even a payload that is on its way may take a second. A host that leaks the other end of the
 /// pipe has one such process a hook for so long.
 const LATE_WAIT_MAX: Duration = Duration::from_secs(2);
-
-/// The longest wait for that process to be on its own.
-const LEAVING_MAX: Duration = Duration::from_millis(200);
 
 /// Records what the payload on standard input says.
 pub fn run(flags: &Hook, env: &BTreeMap<String, String>) -> ExitCode {
@@ -67,13 +64,13 @@ fn hear(flags: &Hook, env: &BTreeMap<String, String>) -> Result<String> {
 
 /// The host must not wait for its own payload.
 fn wait_elsewhere() -> Result<()> {
-    let me = std::env::current_exe().context("cannot find myself")?;
-    let mut command = Command::new(me);
+    let mut command = detach::myself()?;
     command
         .args(std::env::args_os().skip(1))
         .arg("--late")
         .stdin(Stdio::inherit());
-    os::start_detached(&mut command, LEAVING_MAX).context("cannot wait for the payload elsewhere")
+    os::start_detached(&mut command, detach::LEAVING_MAX)
+        .context("cannot wait for the payload elsewhere")
 }
 
 fn record(

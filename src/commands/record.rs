@@ -7,7 +7,7 @@ use crate::privacy::KNOWN;
 use crate::recorder::{Recorded, Recorder};
 use crate::stdin::{self, Heard};
 use crate::terminal;
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 use std::process::ExitCode;
@@ -17,7 +17,7 @@ use std::time::Duration;
 const EVENT_BYTES_MAX: usize = 64 * 1024;
 
 /// How long the event may be in coming. Whoever pipes one in is about to write it.
-const WAIT_MAX: Duration = Duration::from_secs(5);
+const WAIT_MAX: Duration = Duration::from_secs(2);
 
 /// Records one event. Whatever goes wrong, the host goes on: it is said only if asked for.
 pub fn run(flags: &Record, env: &BTreeMap<String, String>) -> ExitCode {
@@ -32,9 +32,14 @@ pub fn run(flags: &Record, env: &BTreeMap<String, String>) -> ExitCode {
 fn record(flags: &Record, env: &BTreeMap<String, String>) -> Result<String> {
     let application = &flags.application;
     let recorder = Recorder::within(application.app(), application.data_dir(), env.clone())?;
+    let off = |rule| anyhow!("nothing is recorded, telemetry is off: {rule}");
     let mut event = match &flags.event {
         Some(name) => Map::from_iter([("eventType".to_owned(), name.as_str().into())]),
-        None => from_stdin()?,
+        // What nobody wants to know is not read either.
+        None => match recorder.denied() {
+            Some(rule) => return Err(off(rule)),
+            None => from_stdin()?,
+        },
     };
     event.extend(
         flags
@@ -44,14 +49,19 @@ fn record(flags: &Record, env: &BTreeMap<String, String>) -> Result<String> {
     );
     let words = match recorder.append(event)? {
         Recorded::Written(id) => format!("recorded event {id}"),
-        Recorded::Off(rule) => bail!("nothing is recorded, telemetry is off: {rule}"),
+        Recorded::Off(rule) => return Err(off(rule)),
     };
     if !flags.spawn {
         return Ok(words);
     }
-    let mut command = detach::this_program(application.app(), recorder.paths())?;
-    let started = detach::start(application.app(), recorder.paths(), env, &mut command)?;
-    Ok(format!("{words}; {started}"))
+    let started =
+        detach::this_program(application.app(), recorder.paths()).and_then(|mut command| {
+            detach::start(application.app(), recorder.paths(), env, &mut command)
+        });
+    Ok(match started {
+        Ok(started) => format!("{words}; {started}"),
+        Err(err) => format!("{words}; no pass was started: {err:#}"),
+    })
 }
 
 fn from_stdin() -> Result<Map<String, Value>> {
@@ -65,8 +75,8 @@ fn from_stdin() -> Result<Map<String, Value>> {
         Heard::TooMuch => bail!("cannot record an event of over {EVENT_BYTES_MAX} bytes"),
     };
     event::object(&text).map_err(|reason| match reason {
-        DropReason::Malformed(why) => anyhow::anyhow!("cannot record standard input: it is {why}"),
-        other => anyhow::anyhow!("cannot record standard input: it is {}", other.words()),
+        DropReason::Malformed(why) => anyhow!("cannot record standard input: it is {why}"),
+        other => anyhow!("cannot record standard input: it is {}", other.words()),
     })
 }
 

@@ -1,6 +1,7 @@
 //! Unix: run on Linux; macOS differs only in what `boot` can say.
 
 use super::refused;
+use crate::world::Patience;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 use std::fs::{DirBuilder, File, Metadata, OpenOptions};
@@ -64,6 +65,23 @@ pub(super) fn sync_dir(path: &Path) -> io::Result<()> {
     File::open(path)?.sync_all()
 }
 
+#[cfg(any(target_os = "linux", target_vendor = "apple"))]
+pub(super) fn exchange(one: &Path, other: &Path) -> io::Result<()> {
+    use rustix::fs::{CWD, RenameFlags, renameat_with};
+    match renameat_with(CWD, one, CWD, other, RenameFlags::EXCHANGE) {
+        // What file systems say that do not know it.
+        Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOSYS) => {
+            Err(io::ErrorKind::Unsupported.into())
+        }
+        exchanged => Ok(exchanged?),
+    }
+}
+
+#[cfg(not(any(target_os = "linux", target_vendor = "apple")))]
+pub(super) fn exchange(_one: &Path, _other: &Path) -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
 pub(super) fn read_once_at(file: &File, into: &mut [u8], offset: u64) -> io::Result<usize> {
     file.read_at(into, offset)
 }
@@ -121,13 +139,16 @@ pub(super) fn stdin_file() -> io::Result<File> {
 
 /// Whether there is something to read, or nothing will ever be.
 fn is_readable(fd: impl AsFd, wait_max: Duration) -> io::Result<bool> {
-    let wait = Timespec::try_from(wait_max).map_err(io::Error::other)?;
-    let mut fds = [PollFd::new(&fd, PollFlags::IN)];
-    match poll(&mut fds, Some(&wait)) {
-        Ok(ready) => Ok(ready > 0),
-        // A signal that did not end us: whoever waits looks at the clock and asks again.
-        Err(rustix::io::Errno::INTR) => Ok(false),
-        Err(err) => Err(err.into()),
+    let patience = Patience::of(wait_max);
+    loop {
+        let wait = Timespec::try_from(patience.left()).map_err(io::Error::other)?;
+        let mut fds = [PollFd::new(&fd, PollFlags::IN)];
+        match poll(&mut fds, Some(&wait)) {
+            Ok(ready) => return Ok(ready > 0),
+            // A signal that did not end us.
+            Err(rustix::io::Errno::INTR) => {}
+            Err(err) => return Err(err.into()),
+        }
     }
 }
 

@@ -1,13 +1,16 @@
 //! The calls of a session's hooks so far: a file, one line a call, that nothing ever rewrites.
 
 use crate::os;
-use anyhow::{Context, Result};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use std::fs::File;
 use std::io::{self, Read};
 
-/// Some 4,000 commands; more is no agent's session.
+/// Calls after which no further command is noted, though it is recorded: no agent's session has so
+/// many. Its start and its end always are.
+const COMMANDS_MAX: usize = 2_000;
+
+/// So many commands, of 300 bytes each, and a thousand starts and ends.
 const BYTES_MAX: u64 = 1024 * 1024;
 
 /// One call that was recorded.
@@ -66,20 +69,28 @@ impl Speaker {
 
 /// What is known of a session.
 pub(super) struct Calls<'a> {
-    file: &'a File,
+    file: Option<&'a File>,
     pub(super) all: Vec<Call>,
 }
 
 impl Calls<'_> {
     /// Reads what is there. A line that is no call was torn, and says nothing.
-    pub(super) fn read(file: &File) -> io::Result<Calls<'_>> {
+    pub(super) fn read(file: Option<&File>) -> Calls<'_> {
         let mut bytes = Vec::new();
-        file.take(BYTES_MAX).read_to_end(&mut bytes)?;
+        let read = file.map(|file| file.take(BYTES_MAX).read_to_end(&mut bytes));
         let lines = bytes.split(|byte| *byte == b'\n');
         let all = lines
             .filter_map(|line| serde_json::from_slice(line).ok())
             .collect();
-        Ok(Calls { file, all })
+        Calls {
+            file: file.filter(|_| matches!(read, Some(Ok(_)))),
+            all,
+        }
+    }
+
+    /// Whether these are all; without a file nobody can say.
+    pub(super) fn are_known(&self) -> bool {
+        self.file.is_some()
     }
 
     /// What was said since the last end.
@@ -95,9 +106,13 @@ impl Calls<'_> {
     }
 
     /// Adds a call. The newline stands in front, too: the line before may be torn.
-    pub(super) fn push(&mut self, call: Call) -> Result<()> {
-        let line = format!("\n{}\n", serde_json::to_string(&call)?);
-        os::write_once(self.file, line.as_bytes()).context("cannot write it down")?;
+    pub(super) fn push(&mut self, call: Call) -> io::Result<()> {
+        if let Some(file) = self.file
+            && (self.all.len() < COMMANDS_MAX || call.kind != Kind::Command)
+        {
+            let line = format!("\n{}\n", serde_json::to_string(&call)?);
+            os::write_once(file, line.as_bytes())?;
+        }
         self.all.push(call);
         Ok(())
     }

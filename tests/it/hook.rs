@@ -358,7 +358,7 @@ fn a_session_that_begins_again_without_an_end_gets_one() {
     let recorded = recorded(&sandbox);
     assert_eq!(recorded.len(), 4, "{recorded:?}");
     assert!(
-        recorded[2].contains(r#""commands":["/commit"],"commandCount":1,"reason":"silence""#),
+        recorded[2].contains(r#""commands":["/commit"],"commandCount":1,"reason":"unknown""#),
         "{recorded:?}"
     );
     assert!(recorded[3].contains("agent_session_start"), "{recorded:?}");
@@ -367,11 +367,107 @@ fn a_session_that_begins_again_without_an_end_gets_one() {
 #[test]
 fn a_compaction_is_no_start() {
     let sandbox = claude("s").without_env("APPLICATIONINSIGHTS_CONNECTION_STRING");
-    say(&sandbox, &start("s"));
     let mut compaction = start("s");
     compaction["source"] = json!("compact");
     say(&sandbox, &compaction);
+    assert_eq!(sandbox.recorded().len(), 0);
+}
+
+#[test]
+fn where_a_turn_has_no_id_the_same_command_at_the_same_moment_is_one() {
+    let sandbox = Sandbox::new()
+        .dated()
+        .env("COPILOT_CLI", "1")
+        .without_env("APPLICATIONINSIGHTS_CONNECTION_STRING");
+    for milliseconds in [678, 679] {
+        let at = format!("2026-11-20T03:04:05.{milliseconds}Z");
+        let payload = json!({"session_id": "s", "hook_event_name": "UserPromptSubmit", "prompt": "/commit", "timestamp": at});
+        say(&sandbox, &payload);
+    }
     assert_eq!(sandbox.recorded().len(), 1);
+}
+
+#[test]
+fn what_happens_is_recorded_even_if_the_calls_before_cannot_be_known() {
+    let sandbox = claude("s").without_env("APPLICATIONINSIGHTS_CONNECTION_STRING");
+    sandbox.write("upload", "a file where the folder belongs");
+    for payload in [start("s"), command("s", "commit", "p1"), end("s")] {
+        say(&sandbox, &payload);
+    }
+    let recorded = recorded(&sandbox);
+    assert_eq!(recorded.len(), 3, "{recorded:?}");
+    assert!(!recorded[2].contains("commandCount"), "{}", recorded[2]);
+}
+
+#[test]
+fn no_folder_is_made_behind_a_link() {
+    let sandbox = claude("s").without_env("APPLICATIONINSIGHTS_CONNECTION_STRING");
+    let elsewhere = tempfile::tempdir().unwrap();
+    std::os::unix::fs::symlink(elsewhere.path(), sandbox.path("upload")).unwrap();
+    say(&sandbox, &start("s"));
+    assert_eq!(sandbox.recorded().len(), 1);
+    assert_eq!(fs::read_dir(elsewhere.path()).unwrap().count(), 0);
+}
+
+#[test]
+fn a_torn_call_does_not_swallow_the_next() {
+    let sandbox = claude("s").without_env("APPLICATIONINSIGHTS_CONNECTION_STRING");
+    say(&sandbox, &start("s"));
+    for calls in fs::read_dir(sandbox.path("upload/sessions")).unwrap() {
+        crate::kit::append(&calls.unwrap().path(), "{\"kind\":\"comm");
+    }
+    for payload in [
+        command("s", "commit", "p1"),
+        command("s", "commit", "p1"),
+        end("s"),
+    ] {
+        say(&sandbox, &payload);
+    }
+    let recorded = recorded(&sandbox);
+    assert_eq!(recorded.len(), 3, "{recorded:?}");
+    assert!(recorded[2].contains("\"commandCount\":1"), "{recorded:?}");
+}
+
+#[test]
+fn where_nothing_ever_comes_nothing_waits_for_long() {
+    let sandbox = claude("s");
+    let mut child = sandbox
+        .command(&["hook"])
+        .stdin(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let silent = child.stdin.take().unwrap();
+    assert!(child.wait().unwrap().success());
+    sandbox.wait_for_quiet();
+    drop(silent);
+    assert_eq!(sandbox.recorded().len(), 0);
+}
+
+#[test]
+fn while_telemetry_is_off_no_silent_session_is_ended_either() {
+    let sandbox = claude("s")
+        .hasty()
+        .without_env("APPLICATIONINSIGHTS_CONNECTION_STRING");
+    say(&sandbox, &start("s"));
+    sandbox.wait_for_quiet();
+    for calls in fs::read_dir(sandbox.path("upload/sessions")).unwrap() {
+        let file = fs::File::options()
+            .append(true)
+            .open(calls.unwrap().path())
+            .unwrap();
+        file.set_modified(SystemTime::now() - Duration::from_secs(25 * 3600))
+            .unwrap();
+    }
+    let sandbox = sandbox.env("DO_NOT_TRACK", "1");
+    let files = sandbox.files();
+    let lock = fs::File::open(sandbox.path("upload/detached.lock")).unwrap();
+    let pass = sandbox
+        .command(&["--detached"])
+        .stdin(lock)
+        .status()
+        .unwrap();
+    assert!(pass.success());
+    assert_eq!(sandbox.files(), files);
 }
 
 #[test]
@@ -407,12 +503,15 @@ fn a_session_that_fell_silent_is_ended_by_a_later_pass() {
         .into_iter()
         .find(|event| event["data"]["baseData"]["name"] == "agent_session")
         .unwrap();
-    assert_eq!(ended["data"]["baseData"]["properties"]["reason"], "silence");
+    assert_eq!(ended["data"]["baseData"]["properties"]["reason"], "unknown");
     assert_eq!(
         ended["data"]["baseData"]["properties"]["commands"],
         "/commit"
     );
     assert_eq!(journals(), 1);
+    age_journals(47);
+    pass();
+    assert_eq!(journals(), 1, "it may be taken up again yet");
     age_journals(49);
     pass();
     assert_eq!(journals(), 0);

@@ -139,6 +139,9 @@ fn wrong_usage_fails_no_host() {
         &["hook", "--flag-of-next-year"],
         &["--detach", "--flag-of-next-year"],
         &["--detach", "--flush"],
+        &["--detach=true"],
+        &["--app", "atomic", "record", "x"],
+        &["--bogus", "hook"],
     ] {
         sandbox.run(args).code(0);
     }
@@ -146,7 +149,7 @@ fn wrong_usage_fails_no_host() {
     let (code, _, complaint) = sandbox
         .run(&["record", "x", "--bad", "--verbose"])
         .outputs();
-    assert_eq!(code, 2);
+    assert_eq!(code, 0);
     assert!(
         complaint.contains("unexpected argument '--bad'"),
         "{complaint}"
