@@ -12,8 +12,8 @@
 //!                      └▶ DropReason (counted) ───────────────────────────────────────────▶┘
 //! ```
 //!
-//! Before it, a producer appends the event: a host by itself, or `record` and `hook`, which do no more
-//! than this, and may have a pass started that outlives them:
+//! Before it, a producer appends the event: a host by itself, or `record` and `hook`, which may have a
+//! pass started that outlives them:
 //!
 //! ```text
 //! arguments ─────────────────────────────▶ recorder ─fill, check─▶ append ─▶ buffer
@@ -64,10 +64,11 @@
 //! # Locks
 //!
 //! `upload/uploader.lock` is held for a whole pass, a buffer's own lock only around an append of ours
-//! or a truncation: microseconds. No lock is held across a post, a pause, a sync or a large copy.
+//! or a truncation: microseconds. No lock is held across a post, a pause, a sync or a large copy, but for
+//! `upload/consent.lock`, once a month, for which nobody waits long.
 //! Order: the uploader's lock, then one buffer's. On Linux a write lease guards the truncation too.
-//! A hook locks the calls of its session, then the buffer; whoever changes the anonymous id holds
-//! `upload/consent.lock` and nothing else. `upload/detached.lock` is held by a detached pass until its
+//! A hook locks the calls of its session, then perhaps `upload/consent.lock`, then the buffer.
+//! `upload/detached.lock` is held by a detached pass until its
 //! last look (see [`detach`]); whoever starts one tries the uploader's lock too, and lets it go at once.
 //!
 //! # What is deliberately absent
