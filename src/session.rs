@@ -25,7 +25,7 @@ use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 /// Two calls for one thing that happened come within this, if nothing but the time tells them apart.
-const SAME_MOMENT: TimeDelta = TimeDelta::seconds(5);
+const SAME_MOMENT: TimeDelta = TimeDelta::seconds(10);
 
 /// A session that was silent for so long has ended without a word: its host was killed. Should it
 /// speak again, that is another run.
