@@ -157,6 +157,25 @@ fn with_app(file: &Path, app: &str) -> PathBuf {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde_json::Value;
+
+    #[test]
+    fn what_we_put_there_listens_to_the_events_that_are_read() {
+        for host in Host::ALL {
+            let dialect = host.dialect();
+            let read = [dialect.start, dialect.command, dialect.end];
+            let text = host.place().snippet;
+            if host == Host::OpenCode {
+                for event in read {
+                    assert!(text.contains(&format!("hook_event_name: \"{event}\",")));
+                }
+                continue;
+            }
+            let settings: Value = serde_json::from_str(text).unwrap();
+            let events = settings["hooks"].as_object().unwrap();
+            assert_eq!(events.keys().collect::<Vec<_>>(), read, "{}", host.name());
+        }
+    }
 
     #[test]
     fn every_command_stands_between_the_same_shell_words() {
