@@ -59,11 +59,6 @@ impl Graft {
         &self.command
     }
 
-    /// The events with their entries.
-    pub fn entries(&self) -> &[(String, Value)] {
-        &self.entries
-    }
-
     /// What the format demands beside the hooks.
     pub fn beside(&self) -> &[(String, Value)] {
         &self.beside

@@ -63,11 +63,6 @@ impl Planting {
         }
     }
 
-    /// What we add to the file, or all of it.
-    pub fn snippet(&self) -> &str {
-        &self.snippet
-    }
-
     /// The command by which our entries are known, where they are entries.
     pub fn command(&self) -> Option<String> {
         let graft = Graft::parse(&self.snippet).ok()?;
