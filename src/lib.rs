@@ -20,6 +20,8 @@
 //! hook's payload ─hosts─▶ Notice ─session─▶ recorder                  └─ detach ─▶ a pass of its own
 //! ```
 //!
+//! The hooks that call us get into the settings of their hosts by [`host_settings`], on request only.
+//!
 //! # The law
 //!
 //! `seen = delivered + dropped(reason) + kept`, for every pass. No line leaves the buffer without a
@@ -136,12 +138,7 @@ pub mod gzip;
 pub mod watchdog;
 pub mod world;
 
-pub mod diff;
-pub mod graft;
-pub mod json_text;
-pub mod planting;
-pub mod settings_file;
-pub mod splice;
+pub mod host_settings;
 
 pub mod journal;
 pub mod ledger;

@@ -1,11 +1,12 @@
 //! `telemetry-upload hooks`: our hooks in the settings of a host.
 
 use crate::cli::{HooksAction, HooksEdit, HooksPlace, HooksStatus};
+use crate::host_settings::diff;
+use crate::host_settings::file::{HostFile, Keep};
+use crate::host_settings::plan::{Plan, Planting, Standing};
 use crate::hosts::Host;
-use crate::hosts::place::{FOLDERS_SEARCHED, Kind, Scope};
-use crate::planting::{Plan, Planting, Standing};
-use crate::settings_file::{Keep, SettingsFile};
-use crate::{diff, paths, terminal, world};
+use crate::hosts::place::{FOLDERS_SEARCHED, Scope, Whose};
+use crate::{paths, terminal, world};
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -38,7 +39,7 @@ pub fn run(action: &HooksAction, env: &Env) -> Result<ExitCode> {
 fn install(flags: &HooksEdit, env: &Env) -> Result<ExitCode> {
     let (place, path) = (&flags.place, path(&flags.place, env)?);
     let planting = Planting::new(place.host, place.app.name());
-    let done = SettingsFile::read(&path).and_then(|file| {
+    let done = HostFile::read(&path).and_then(|file| {
         let plan = planting.install(&file)?;
         if flags.dry_run {
             return show_plan(&file, &path, plan);
@@ -72,7 +73,7 @@ fn install(flags: &HooksEdit, env: &Env) -> Result<ExitCode> {
 fn uninstall(flags: &HooksEdit, env: &Env) -> Result<ExitCode> {
     let (place, path) = (&flags.place, path(&flags.place, env)?);
     let planting = Planting::new(place.host, place.app.name());
-    let done = SettingsFile::read(&path).and_then(|file| {
+    let done = HostFile::read(&path).and_then(|file| {
         let plan = planting.uninstall(&file)?;
         if flags.dry_run {
             return show_plan(&file, &path, plan);
@@ -103,7 +104,7 @@ fn uninstall(flags: &HooksEdit, env: &Env) -> Result<ExitCode> {
 }
 
 /// Says where the backup is, if there is one.
-fn carry_out(file: &SettingsFile, plan: Plan) -> Result<Option<PathBuf>> {
+fn carry_out(file: &HostFile, plan: Plan) -> Result<Option<PathBuf>> {
     let now = world::now();
     match plan {
         Plan::Nothing => Ok(None),
@@ -120,7 +121,7 @@ fn carry_out(file: &SettingsFile, plan: Plan) -> Result<Option<PathBuf>> {
     }
 }
 
-fn show_plan(file: &SettingsFile, path: &Path, plan: Plan) -> Result<()> {
+fn show_plan(file: &HostFile, path: &Path, plan: Plan) -> Result<()> {
     let (would, after) = match plan {
         Plan::Nothing => {
             terminal::print(&format!("would change nothing in {}", path.display()));
@@ -145,9 +146,9 @@ fn show_backup(backup: Option<&Path>) {
 }
 
 fn show_snippet(place: &HooksPlace, path: &Path) {
-    let verb = match place.host.place().kind {
-        Kind::Shared => "Add this to",
-        Kind::Own => "Write this to",
+    let verb = match place.host.place().whose {
+        Whose::Shared => "Add this to",
+        Whose::Ours => "Write this to",
     };
     terminal::print(&format!("{verb} {}:", path.display()));
     terminal::print(place.host.snippet(place.app.name()).trim_end());
@@ -194,7 +195,7 @@ fn look(host: Host, scope: Scope, app: &str, env: &Env) -> Found {
     let path = host.place().path(scope, app, env);
     let standing = match &path {
         Err(err) => Standing::Unreadable(format!("{err:#}")),
-        Ok(path) => match SettingsFile::read(path) {
+        Ok(path) => match HostFile::read(path) {
             Ok(file) => Planting::new(host, app).standing(&file),
             Err(err) => Standing::Unreadable(format!("{err:#}")),
         },

@@ -1,7 +1,7 @@
 //! Claude Code (measured with 2.1.329): hooks in its settings or in a plugin.
 
-use super::place::{Kind, Place};
-use super::{CommandIn, Dialect, TurnKey};
+use super::place::{Place, Whose};
+use super::{Dialect, CommandIn, TurnKey};
 
 pub(super) const DIALECT: Dialect = Dialect {
     session: "session_id",
@@ -29,7 +29,7 @@ pub(super) const PLACE: Place = Place {
     in_home: ".claude",
     in_project: ".claude",
     file: "settings.json",
-    kind: Kind::Shared,
+    whose: Whose::Shared,
     snippet: include_str!("../../hooks/claude/settings.json"),
     afterwards: None,
 };

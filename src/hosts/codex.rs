@@ -1,7 +1,7 @@
 //! Codex CLI (measured with 0.169.0): Claude's format, with a turn's id.
 
-use super::place::{Kind, Place};
-use super::{CommandIn, Dialect, TurnKey};
+use super::place::{Place, Whose};
+use super::{Dialect, CommandIn, TurnKey};
 
 pub(super) const DIALECT: Dialect = Dialect {
     session: "session_id",
@@ -24,7 +24,7 @@ pub(super) const PLACE: Place = Place {
     in_home: ".codex",
     in_project: ".codex",
     file: "hooks.json",
-    kind: Kind::Shared,
+    whose: Whose::Shared,
     snippet: include_str!("../../hooks/codex/hooks.json"),
     afterwards: Some("Codex runs them once you have trusted them: it asks at its next start"),
 };

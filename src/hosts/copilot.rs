@@ -1,8 +1,8 @@
 //! GitHub Copilot CLI (measured with 1.0.102). The spelling of an event's key in its hooks file decides
 //! what the payload looks like: ours are `PascalCase`, and so it looks like Claude's.
 
-use super::place::{Kind, Place};
-use super::{CommandIn, Dialect, TurnKey};
+use super::place::{Place, Whose};
+use super::{Dialect, CommandIn, TurnKey};
 
 pub(super) const DIALECT: Dialect = Dialect {
     session: "session_id",
@@ -27,7 +27,7 @@ pub(super) const PLACE: Place = Place {
     in_home: ".copilot/hooks",
     in_project: ".github/hooks",
     file: "telemetry-upload.json",
-    kind: Kind::Own,
+    whose: Whose::Ours,
     snippet: include_str!("../../hooks/copilot/telemetry-upload.json"),
     afterwards: None,
 };

@@ -1,7 +1,7 @@
 //! Cursor (after its documentation; never run).
 
-use super::place::{Kind, Place};
-use super::{CommandIn, Dialect, TurnKey};
+use super::place::{Place, Whose};
+use super::{Dialect, CommandIn, TurnKey};
 
 pub(super) const DIALECT: Dialect = Dialect {
     session: "conversation_id",
@@ -20,7 +20,7 @@ pub(super) const PLACE: Place = Place {
     in_home: ".cursor",
     in_project: ".cursor",
     file: "hooks.json",
-    kind: Kind::Shared,
+    whose: Whose::Shared,
     snippet: include_str!("../../hooks/cursor/hooks.json"),
     afterwards: None,
 };

@@ -1,7 +1,7 @@
 //! Gemini CLI (measured with 0.61.0).
 
-use super::place::{Kind, Place};
-use super::{CommandIn, Dialect, TurnKey};
+use super::place::{Place, Whose};
+use super::{Dialect, CommandIn, TurnKey};
 
 pub(super) const DIALECT: Dialect = Dialect {
     session: "session_id",
@@ -23,7 +23,7 @@ pub(super) const PLACE: Place = Place {
     in_home: ".gemini",
     in_project: ".gemini",
     file: "settings.json",
-    kind: Kind::Shared,
+    whose: Whose::Shared,
     snippet: include_str!("../../hooks/gemini/settings.json"),
     afterwards: None,
 };

@@ -1,8 +1,8 @@
 //! `OpenCode` (measured with 1.18.33): its plugin, `hooks/opencode/telemetry-upload.ts`, tells us what
 //! happened under `OpenCode`'s own names.
 
-use super::place::{Kind, Place};
-use super::{CommandIn, Dialect, TurnKey};
+use super::place::{Place, Whose};
+use super::{Dialect, CommandIn, TurnKey};
 
 pub(super) const DIALECT: Dialect = Dialect {
     session: "session_id",
@@ -24,7 +24,7 @@ pub(super) const PLACE: Place = Place {
     in_home: ".config/opencode/plugins",
     in_project: ".opencode/plugins",
     file: "telemetry-upload.ts",
-    kind: Kind::Own,
+    whose: Whose::Ours,
     snippet: include_str!("../../hooks/opencode/telemetry-upload.ts"),
     afterwards: None,
 };

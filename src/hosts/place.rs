@@ -39,13 +39,13 @@ impl Scope {
     }
 }
 
-/// How a host takes hooks.
+/// Whose the file is that a host reads its hooks from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
-    /// In a settings file that holds other things, too: we add to it.
+pub enum Whose {
+    /// The host's settings, which hold other things, too: we add to it.
     Shared,
-    /// In a folder where every file counts: one of them is ours alone.
-    Own,
+    /// Ours alone, in a folder where every file counts.
+    Ours,
 }
 
 /// Where a host reads its hooks, and what we put there.
@@ -60,7 +60,7 @@ pub struct Place {
     /// The file below either folder.
     pub file: &'static str,
     /// Whose file it is.
-    pub kind: Kind,
+    pub whose: Whose,
     /// What we add to it, or all it holds.
     pub snippet: &'static str,
     /// What is left for the person to do.
@@ -80,9 +80,9 @@ impl Place {
             }
         };
         let file = folder.join(self.file);
-        Ok(match self.kind {
-            Kind::Own if app != paths::APP_DEFAULT => with_app(&file, app),
-            Kind::Own | Kind::Shared => file,
+        Ok(match self.whose {
+            Whose::Ours if app != paths::APP_DEFAULT => with_app(&file, app),
+            Whose::Ours | Whose::Shared => file,
         })
     }
 
@@ -105,7 +105,7 @@ impl Place {
 
 impl Host {
     /// What we put there for this application. It never changes between versions but for good
-    /// reasons: hosts trust a hash of it, and our own entries are recognised by their command.
+    /// reasons: hosts trust a hash of it, and our own hooks are recognised by their command.
     pub fn snippet(self, app: &str) -> String {
         let mut text = self.place().snippet.to_owned();
         if app != paths::APP_DEFAULT {
@@ -127,7 +127,7 @@ impl Host {
 /// The line of the plugin that names the application.
 const APP_IN_PLUGIN: &str = r#"const app = "atomic""#;
 
-/// What stands before the command in every fragment, as JSON writes it: programs that are started from
+/// What stands before the command in every snippet, as JSON writes it: programs that are started from
 /// a desktop do not have the search path of a shell.
 const SHELL_BEFORE: &str =
     r#"PATH=\"$PATH:$HOME/.local/bin:$HOME/.cargo/bin:/opt/homebrew/bin:/usr/local/bin\"; "#;

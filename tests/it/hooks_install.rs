@@ -10,11 +10,11 @@ use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
-use telemetry_upload::graft::{Graft, Presence};
+use telemetry_upload::host_settings::file::{BYTES_MAX, HostFile, Keep};
+use telemetry_upload::host_settings::json_text::JsonText;
+use telemetry_upload::host_settings::snippet::{Presence, Snippet};
+use telemetry_upload::host_settings::splice;
 use telemetry_upload::hosts::Host;
-use telemetry_upload::json_text::JsonText;
-use telemetry_upload::settings_file::{BYTES_MAX, Keep, SettingsFile};
-use telemetry_upload::splice;
 
 /// A home folder with a project in it, and nothing else.
 struct Home {
@@ -652,20 +652,20 @@ fn a_program_that_the_hooks_would_not_find_is_said() {
 #[test]
 fn the_command_is_silent_and_well_with_and_without_the_program() {
     for host in Host::ALL {
-        let Ok(graft) = Graft::parse(&host.snippet("mytool")) else {
+        let Ok(snippet) = Snippet::parse(&host.snippet("mytool")) else {
             continue;
         };
         let home = Home::new();
         let run = || {
             let output = Command::new("/bin/sh")
-                .args(["-c", graft.command()])
+                .args(["-c", snippet.command()])
                 .env_clear()
                 .env("HOME", home.folder.path())
                 .env("PATH", "/usr/bin:/bin")
                 .stdin(Stdio::null())
                 .output()
                 .unwrap();
-            let ran = Ran::of(&output, graft.command());
+            let ran = Ran::of(&output, snippet.command());
             assert_eq!(
                 (ran.code, ran.stdout + &ran.stderr),
                 (Some(0), String::new())
@@ -812,8 +812,8 @@ fn a_full_disk_leaves_the_file_as_it_was_and_nothing_beside_it() {
 fn a_file_that_another_program_changes_meanwhile_keeps_that_change() {
     let home = Home::new();
     let now = telemetry_upload::world::now();
-    let changed = |path: &Path, replace: &dyn Fn(&SettingsFile) -> bool| {
-        let file = SettingsFile::read(path).unwrap();
+    let changed = |path: &Path, replace: &dyn Fn(&HostFile) -> bool| {
+        let file = HostFile::read(path).unwrap();
         fs::write(path, "{\"theirs\": 1}").unwrap();
         let files = home.files();
         assert!(!replace(&file));
@@ -957,19 +957,19 @@ proptest! {
 
     #[test]
     fn installing_only_adds_and_removing_takes_only_that(before in settings()) {
-        let graft = Graft::parse(&Host::Claude.snippet("atomic")).unwrap();
+        let snippet = Snippet::parse(&Host::Claude.snippet("atomic")).unwrap();
         let json = JsonText::parse(&before).unwrap();
-        let after = splice::add(&json, &graft).unwrap();
+        let after = splice::add(&json, &snippet).unwrap();
         prop_assert!(is_part(&before, &after), "{after}");
         let added = JsonText::parse(&after).unwrap();
         prop_assert!(contains(&added.value, &json.value), "{after}");
-        prop_assert_eq!(graft.presence(&added.value), Presence::Whole);
-        prop_assert_eq!(&splice::add(&added, &graft).unwrap(), &after);
-        let cut = splice::cut(&added, &graft).unwrap();
+        prop_assert_eq!(snippet.presence(&added.value), Presence::Whole);
+        prop_assert_eq!(&splice::add(&added, &snippet).unwrap(), &after);
+        let cut = splice::cut(&added, &snippet).unwrap();
         let left = JsonText::parse(&cut).unwrap();
-        prop_assert_eq!(graft.presence(&left.value), Presence::Nothing);
+        prop_assert_eq!(snippet.presence(&left.value), Presence::Nothing);
         prop_assert!(is_part(&cut, &after));
-        prop_assert!(contains(&added.value, &left.value) || graft.presence(&json.value) != Presence::Nothing);
+        prop_assert!(contains(&added.value, &left.value) || snippet.presence(&json.value) != Presence::Nothing);
     }
 }
 
@@ -978,8 +978,8 @@ proptest! {
 
     #[test]
     fn any_settings_come_back_to_the_byte(before in settings()) {
-        let graft = Graft::parse(&Host::Claude.snippet("atomic")).unwrap();
-        prop_assume!(graft.presence(&JsonText::parse(&before).unwrap().value) == Presence::Nothing);
+        let snippet = Snippet::parse(&Host::Claude.snippet("atomic")).unwrap();
+        prop_assume!(snippet.presence(&JsonText::parse(&before).unwrap().value) == Presence::Nothing);
         let home = Home::new();
         let path = home.settings(&before);
         let files = home.files();

@@ -1,7 +1,7 @@
 //! Adding our entries to a JSON text, and cutting them out, with every other byte as it was.
 
-use crate::graft::{Graft, HOOKS};
-use crate::json_text::{JsonText, Node};
+use super::json_text::{JsonText, Node};
+use super::snippet::{HOOKS, Snippet};
 use anyhow::{Result, bail};
 use serde_json::Value;
 use std::ops::Range;
@@ -16,14 +16,14 @@ type Item<'a> = (Option<&'a str>, Value);
 ///
 /// # Errors
 /// The settings have another shape than ours, or the result would not mean what it should.
-pub fn add(json: &JsonText, graft: &Graft) -> Result<String> {
-    graft.check(&json.value)?;
+pub fn add(json: &JsonText, snippet: &Snippet) -> Result<String> {
+    snippet.check(&json.value)?;
     let style = Style::of(json);
-    let missing: Vec<(String, &Value)> = graft.missing(&json.value).collect();
+    let missing: Vec<(String, &Value)> = snippet.missing(&json.value).collect();
     let list = |entry: &Value| Value::Array(vec![entry.clone()]);
     let mut edits = Vec::new();
     let mut members: Vec<Item> = Vec::new();
-    for (name, value) in graft.beside() {
+    for (name, value) in snippet.beside() {
         if json.root.member(name).is_none() {
             members.push((Some(name), value.clone()));
         }
@@ -34,114 +34,103 @@ pub fn add(json: &JsonText, graft: &Graft) -> Result<String> {
             let events = events.map(|(event, entry)| (event.clone(), list(entry)));
             members.push((Some(HOOKS), Value::Object(events.collect())));
         }
-        Some(hooks) => {
-            let mut events: Vec<Item> = Vec::new();
+        Some(events) => {
+            let mut lists: Vec<Item> = Vec::new();
             for (event, entry) in &missing {
-                let Some(groups) = hooks.value.member(event) else {
-                    events.push((Some(event), list(entry)));
+                let Some(entries) = events.value.member(event) else {
+                    lists.push((Some(event), list(entry)));
                     continue;
                 };
-                let outer = Layout::before(json.text, groups.start);
+                let outer = Layout::before(json.text, entries.start);
                 let item = [(None, (*entry).clone())];
-                edits.extend(style.insertion(&groups.value, &outer, &item));
+                edits.extend(style.insertion(&entries.value, &outer, &item));
             }
-            let outer = Layout::before(json.text, hooks.start);
-            edits.extend(style.insertion(&hooks.value, &outer, &events));
+            let outer = Layout::before(json.text, events.start);
+            edits.extend(style.insertion(&events.value, &outer, &lists));
         }
     }
     // Empty settings have no layout to follow.
     let outer = Layout::Lines(String::new());
     edits.extend(style.insertion(&json.root, &outer, &members));
-    verified(apply(json.text, edits), &graft.added(&json.value))
+    verified(apply(json.text, edits), &snippet.added(&json.value))
 }
 
 /// The text without any entry of ours, and without what is empty for lack of it.
 ///
 /// # Errors
 /// The result would not mean what it should.
-pub fn cut(json: &JsonText, graft: &Graft) -> Result<String> {
-    let fates = json.root.members().iter().map(|member| {
+pub fn cut(json: &JsonText, snippet: &Snippet) -> Result<String> {
+    let cuts = json.root.members().iter().map(|member| {
         if member.name == HOOKS {
-            without_ours(json.text, graft, &member.value)
+            ours(json.text, snippet, &member.value)
         } else {
-            Fate::Kept(Vec::new())
+            Cut::Parts(Vec::new())
         }
     });
-    let cuts = match shrink(&json.root, fates.collect()) {
-        Fate::Kept(cuts) => cuts,
-        Fate::Gone => vec![json.root.inside()],
+    let parts = match shrink(&json.root, cuts.collect()) {
+        Cut::Parts(parts) => parts,
+        Cut::Whole => vec![json.root.inside()],
     };
-    let edits = cuts.into_iter().map(|range| (range, String::new()));
+    let edits = parts.into_iter().map(|range| (range, String::new()));
     let text = apply(json.text, edits.collect());
-    verified(text, &graft.removed(&json.value))
+    verified(text, &snippet.removed(&json.value))
 }
 
-/// What becomes of a value.
+/// What is cut out of a value.
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Fate {
-    /// Nothing is left of it.
-    Gone,
-    /// It stays, without these pieces.
-    Kept(Vec<Range<usize>>),
+enum Cut {
+    /// All of it.
+    Whole,
+    /// These pieces, or none.
+    Parts(Vec<Range<usize>>),
 }
 
-fn without_ours(text: &str, graft: &Graft, hooks: &Node) -> Fate {
-    let is_ours = |entry: &Node| {
-        let entry = text.get(entry.span.clone()).unwrap_or_default();
-        serde_json::from_str(entry).is_ok_and(|entry| graft.is_ours(&entry))
-    };
-    let fate = |entry: &Node| {
-        if is_ours(entry) {
-            Fate::Gone
+fn ours(text: &str, snippet: &Snippet, events: &Node) -> Cut {
+    let hook_cut = |hook: &Node| {
+        let value = text.get(hook.span.clone()).unwrap_or_default();
+        if serde_json::from_str(value).is_ok_and(|value| snippet.is_ours(&value)) {
+            Cut::Whole
         } else {
-            Fate::Kept(Vec::new())
+            Cut::Parts(Vec::new())
         }
     };
-    let group_fate = |group: &Node| {
-        let inner = group.member(HOOKS).map(|inner| &inner.value);
-        match inner.filter(|inner| inner.elements().is_some()) {
-            Some(inner) => shrink(
-                inner,
-                inner
-                    .elements()
-                    .unwrap_or_default()
-                    .iter()
-                    .map(fate)
-                    .collect(),
-            ),
-            None => fate(group),
+    let entry_cut = |entry: &Node| {
+        let hooks = entry.member(HOOKS).map(|member| &member.value);
+        match hooks.and_then(|hooks| Some((hooks, hooks.elements()?))) {
+            Some((list, hooks)) => shrink(list, hooks.iter().map(hook_cut).collect()),
+            None => hook_cut(entry),
         }
     };
-    let events = hooks.members().iter().map(|event| {
-        let groups = event.value.elements().unwrap_or_default();
-        shrink(&event.value, groups.iter().map(group_fate).collect())
+    let cuts = events.members().iter().map(|event| {
+        let entries = event.value.elements().unwrap_or_default();
+        shrink(&event.value, entries.iter().map(entry_cut).collect())
     });
-    shrink(hooks, events.collect())
+    shrink(events, cuts.collect())
 }
 
-/// What becomes of a list or an object of whose children this becomes: without any left it goes, too,
+/// What is cut out of a list or an object of whose children this is cut: without any left it goes, too,
 /// but one that had none stays.
-fn shrink(container: &Node, fates: Vec<Fate>) -> Fate {
+fn shrink(container: &Node, cuts: Vec<Cut>) -> Cut {
     let children = container.children();
-    let Some(first_kept) = fates.iter().position(|fate| *fate != Fate::Gone) else {
-        return if fates.is_empty() {
-            Fate::Kept(Vec::new())
+    let Some(first_kept) = cuts.iter().position(|cut| *cut != Cut::Whole) else {
+        return if cuts.is_empty() {
+            Cut::Parts(Vec::new())
         } else {
-            Fate::Gone
+            Cut::Whole
         };
     };
-    let mut cuts = Vec::new();
-    for (index, fate) in fates.into_iter().enumerate() {
-        match fate {
-            Fate::Kept(inner) => cuts.extend(inner),
+    let mut parts = Vec::new();
+    for (index, cut) in cuts.into_iter().enumerate() {
+        match cut {
+            Cut::Parts(inner) => parts.extend(inner),
             // With the comma on the side of a child that stays.
-            Fate::Gone if index < first_kept => {
-                cuts.push(children[index].start..children[index + 1].start);
+            Cut::Whole if index < first_kept => {
+                parts.push(children[index].start..children[index + 1].start);
             }
-            Fate::Gone => cuts.push(children[index - 1].end..children[index].end),
+            Cut::Whole => parts.push(children[index - 1].end..children[index].end),
         }
     }
-    Fate::Kept(cuts)
+    Cut::Parts(parts)
 }
 
 /// How a text is laid out, as far as its first lines tell.

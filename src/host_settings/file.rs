@@ -19,7 +19,7 @@ const BACKUP_END: &str = ".telemetry-upload.bak";
 
 /// The file as it was when we looked.
 #[derive(Debug)]
-pub struct SettingsFile {
+pub struct HostFile {
     /// Where it really is: behind the link, if its name is one.
     target: PathBuf,
     is_link: bool,
@@ -41,17 +41,17 @@ pub enum Keep {
     Nothing,
 }
 
-impl SettingsFile {
+impl HostFile {
     /// Reads the file, if there is one.
     ///
     /// # Errors
     /// Why it must not be touched: it is not a plain file of this user's own that may be written, or
     /// is too large.
-    pub fn read(path: &Path) -> Result<SettingsFile> {
+    pub fn read(path: &Path) -> Result<HostFile> {
         let is_link = match fs::symlink_metadata(path) {
             Ok(found) => found.is_symlink(),
             Err(err) if err.kind() == io::ErrorKind::NotFound => {
-                return Ok(SettingsFile {
+                return Ok(HostFile {
                     target: path.to_owned(),
                     is_link: false,
                     content: None,
@@ -65,7 +65,7 @@ impl SettingsFile {
             path.to_owned()
         };
         let content = Some(read(&target)?);
-        Ok(SettingsFile {
+        Ok(HostFile {
             target,
             is_link,
             content,

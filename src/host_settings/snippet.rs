@@ -1,15 +1,18 @@
-//! What we add to the settings of a host, and what adding and removing it means. splice.rs does the
-//! same to the text; each is the check of the other.
+//! What we add to the settings of a host, and what adding and removing it means.
+//!
+//! Settings have a list for each event. An element of that list is an entry. A hook is what has a
+//! command: it is the entry itself, or stands with others in the entry's own list, as in Claude's
+//! format.
 
 use anyhow::{Context, Result, bail};
-use serde_json::{Map, Value};
+use serde_json::{Value, json};
 
 /// The member of the settings that holds hooks.
 pub const HOOKS: &str = "hooks";
 
 /// The hooks we add: for each event one entry. All run the same command, by which we know them again.
 #[derive(Clone, Debug)]
-pub struct Graft {
+pub struct Snippet {
     entries: Vec<(String, Value)>,
     beside: Vec<(String, Value)>,
     command: String,
@@ -26,26 +29,26 @@ pub enum Presence {
     Nothing,
 }
 
-impl Graft {
-    /// Reads one of our fragments.
+impl Snippet {
+    /// Reads one of our snippets.
     ///
     /// # Errors
     /// It is not one.
-    pub fn parse(snippet: &str) -> Result<Graft> {
+    pub fn parse(snippet: &str) -> Result<Snippet> {
         let value: Value = serde_json::from_str(snippet).context("the snippet is not JSON")?;
         let mut entries = Vec::new();
-        for (event, groups) in value[HOOKS].as_object().into_iter().flatten() {
-            for group in groups.as_array().into_iter().flatten() {
-                entries.push((event.clone(), group.clone()));
+        for (event, list) in value[HOOKS].as_object().into_iter().flatten() {
+            for entry in list.as_array().into_iter().flatten() {
+                entries.push((event.clone(), entry.clone()));
             }
         }
         let beside = value.as_object().into_iter().flatten();
         let beside = beside.filter(|(name, _)| *name != HOOKS);
-        let command = entries.first().and_then(|(_, group)| {
-            let first = handlers(group).first()?;
+        let command = entries.first().and_then(|(_, entry)| {
+            let first = hooks(entry).first()?;
             Some(first["command"].as_str()?.to_owned())
         });
-        Ok(Graft {
+        Ok(Snippet {
             beside: beside
                 .map(|(name, it)| (name.clone(), it.clone()))
                 .collect(),
@@ -54,7 +57,7 @@ impl Graft {
         })
     }
 
-    /// The command of every entry.
+    /// The command of every hook.
     pub fn command(&self) -> &str {
         &self.command
     }
@@ -77,22 +80,22 @@ impl Graft {
                 bail!("its {name:?} is not {value}");
             }
         }
-        let Some(hooks) = settings.get(HOOKS) else {
+        let Some(events) = settings.get(HOOKS) else {
             return Ok(());
         };
-        let Some(hooks) = hooks.as_object() else {
+        let Some(events) = events.as_object() else {
             bail!("its {HOOKS:?} is not an object");
         };
+        let is_entry =
+            |entry: &Value| entry.is_object() && entry.get(HOOKS).is_none_or(Value::is_array);
         for (event, _) in &self.entries {
-            let Some(groups) = hooks.get(event) else {
+            let Some(list) = events.get(event) else {
                 continue;
             };
-            let well = groups.as_array().is_some_and(|groups| {
-                groups
-                    .iter()
-                    .all(|group| group.is_object() && group.get(HOOKS).is_none_or(Value::is_array))
-            });
-            if !well {
+            if !list
+                .as_array()
+                .is_some_and(|list| list.iter().all(is_entry))
+            {
                 bail!("its hooks for {event} are not a list of hooks");
             }
         }
@@ -116,11 +119,11 @@ impl Graft {
     pub fn missing(&self, settings: &Value) -> impl Iterator<Item = (String, &Value)> {
         self.entries
             .iter()
-            .filter(|(event, _)| !self.has(&settings[HOOKS][event]))
+            .filter(|(event, _)| !self.is_in(&settings[HOOKS][event]))
             .map(|(event, entry)| (event.clone(), entry))
     }
 
-    /// What the settings mean with our entries. They have passed [`Graft::check`].
+    /// What the settings mean with our entries. They have passed [`Snippet::check`].
     pub fn added(&self, settings: &Value) -> Value {
         let mut added = settings.clone();
         let Some(object) = added.as_object_mut() else {
@@ -133,16 +136,12 @@ impl Graft {
         if missing.is_empty() {
             return added;
         }
-        let hooks = object.entry(HOOKS).or_insert_with(|| Map::new().into());
+        let events = object.entry(HOOKS).or_insert_with(|| json!({}));
         for (event, entry) in missing {
-            let hooks = hooks.as_object_mut();
-            let groups = hooks.map(|hooks| {
-                hooks
-                    .entry(event)
-                    .or_insert_with(|| Value::Array(Vec::new()))
-            });
-            if let Some(groups) = groups.and_then(Value::as_array_mut) {
-                groups.push(entry.clone());
+            let events = events.as_object_mut();
+            let list = events.map(|events| events.entry(event).or_insert_with(|| json!([])));
+            if let Some(list) = list.and_then(Value::as_array_mut) {
+                list.push(entry.clone());
             }
         }
         added
@@ -151,53 +150,53 @@ impl Graft {
     /// What the settings mean without any entry of ours, and without what is empty for lack of it.
     pub fn removed(&self, settings: &Value) -> Value {
         let mut removed = settings.clone();
-        let Some(hooks) = removed.get_mut(HOOKS).and_then(Value::as_object_mut) else {
+        let Some(events) = removed.get_mut(HOOKS).and_then(Value::as_object_mut) else {
             return removed;
         };
-        let before = hooks.len();
-        hooks.retain(|_, groups| {
-            let Some(groups) = groups.as_array_mut() else {
+        let before = events.len();
+        events.retain(|_, list| {
+            let Some(list) = list.as_array_mut() else {
                 return true;
             };
-            let before = groups.len();
-            groups.retain_mut(|group| {
-                let Some(inner) = group.get_mut(HOOKS).and_then(Value::as_array_mut) else {
-                    return !self.is_ours(group);
+            let before = list.len();
+            list.retain_mut(|entry| {
+                let Some(hooks) = entry.get_mut(HOOKS).and_then(Value::as_array_mut) else {
+                    return !self.is_ours(entry);
                 };
-                let before = inner.len();
-                inner.retain(|entry| !self.is_ours(entry));
-                inner.len() == before || !inner.is_empty()
+                let before = hooks.len();
+                hooks.retain(|hook| !self.is_ours(hook));
+                hooks.len() == before || !hooks.is_empty()
             });
-            groups.len() == before || !groups.is_empty()
+            list.len() == before || !list.is_empty()
         });
-        let emptied = hooks.is_empty() && before > 0;
+        let emptied = events.is_empty() && before > 0;
         if emptied && let Some(settings) = removed.as_object_mut() {
             settings.shift_remove(HOOKS);
         }
         removed
     }
 
-    /// Whether this entry runs our command.
-    pub fn is_ours(&self, entry: &Value) -> bool {
-        entry.get("command").and_then(Value::as_str) == Some(&self.command)
+    /// Whether this hook runs our command.
+    pub fn is_ours(&self, hook: &Value) -> bool {
+        hook.get("command").and_then(Value::as_str) == Some(&self.command)
     }
 
-    fn has(&self, groups: &Value) -> bool {
-        let groups = groups.as_array().into_iter().flatten();
-        groups.flat_map(handlers).any(|entry| self.is_ours(entry))
+    fn is_in(&self, list: &Value) -> bool {
+        let entries = list.as_array().into_iter().flatten();
+        entries.flat_map(hooks).any(|hook| self.is_ours(hook))
     }
 
     fn anywhere(&self, settings: &Value) -> bool {
         let events = settings.get(HOOKS).and_then(Value::as_object);
-        events.is_some_and(|events| events.values().any(|groups| self.has(groups)))
+        events.is_some_and(|events| events.values().any(|list| self.is_in(list)))
     }
 }
 
-/// The commands of an entry: it either holds a list of them, as in Claude's format, or is one.
-fn handlers(group: &Value) -> &[Value] {
-    match group.get(HOOKS).and_then(Value::as_array) {
-        Some(inner) => inner,
-        None => std::slice::from_ref(group),
+/// The hooks of an entry.
+fn hooks(entry: &Value) -> &[Value] {
+    match entry.get(HOOKS).and_then(Value::as_array) {
+        Some(hooks) => hooks,
+        None => std::slice::from_ref(entry),
     }
 }
 
@@ -205,35 +204,34 @@ fn handlers(group: &Value) -> &[Value] {
 mod tests {
     use super::*;
     use crate::hosts::Host;
-    use crate::hosts::place::Kind;
-    use serde_json::json;
+    use crate::hosts::place::Whose;
 
-    fn claude() -> Graft {
-        Graft::parse(&Host::Claude.snippet("atomic")).unwrap()
+    fn claude() -> Snippet {
+        Snippet::parse(&Host::Claude.snippet("atomic")).unwrap()
     }
 
     #[test]
-    fn every_fragment_has_one_entry_an_event_with_the_same_command() {
+    fn every_snippet_has_one_entry_an_event_with_the_same_command() {
         for host in Host::ALL {
             if host == Host::OpenCode {
                 continue;
             }
-            let graft = Graft::parse(&host.snippet("atomic")).unwrap();
-            assert_eq!(graft.entries.len(), 3);
-            for (event, group) in &graft.entries {
-                assert!(graft.is_ours(&handlers(group)[0]), "{event}");
+            let snippet = Snippet::parse(&host.snippet("atomic")).unwrap();
+            assert_eq!(snippet.entries.len(), 3);
+            for (event, entry) in &snippet.entries {
+                assert!(snippet.is_ours(&hooks(entry)[0]), "{event}");
             }
-            let alone = graft.added(&json!({}));
+            let alone = snippet.added(&json!({}));
             let whole: Value = serde_json::from_str(&host.snippet("atomic")).unwrap();
             assert_eq!(alone, whole);
-            assert!(host.place().kind == Kind::Own || graft.check(&alone).is_ok());
+            assert!(host.place().whose == Whose::Ours || snippet.check(&alone).is_ok());
         }
     }
 
     #[test]
     fn the_command_decides_whose_an_entry_is_to_the_letter() {
         let ours = claude().added(&json!({}));
-        let other = Graft::parse(&Host::Claude.snippet("mytool")).unwrap();
+        let other = Snippet::parse(&Host::Claude.snippet("mytool")).unwrap();
         assert_eq!(other.presence(&ours), Presence::Nothing);
         assert_eq!(claude().presence(&ours), Presence::Whole);
         let both = other.added(&ours);
