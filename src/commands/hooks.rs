@@ -1,16 +1,13 @@
 //! `telemetry-upload hooks`: our hooks in the settings of a host.
 
 use crate::cli::{HooksAction, HooksEdit, HooksPlace, HooksStatus};
-use crate::host_settings::diff;
-use crate::host_settings::file::{HostFile, Keep};
-use crate::host_settings::plan::{Plan, Planting, Standing};
+use crate::host_settings::{self, HostFile, Plan, Standing};
 use crate::hosts::Host;
 use crate::hosts::place::{FOLDERS_SEARCHED, Scope, Whose};
 use crate::{paths, terminal, world};
-use anyhow::{Context, Result};
+use anyhow::{Error, Result};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -22,8 +19,8 @@ type Env = BTreeMap<String, String>;
 /// No home folder, or a variable of the host that does not say where.
 pub fn run(action: &HooksAction, env: &Env) -> Result<ExitCode> {
     match action {
-        HooksAction::Install(flags) => install(flags, env),
-        HooksAction::Uninstall(flags) => uninstall(flags, env),
+        HooksAction::Install(flags) => edit(Way::In, flags, env),
+        HooksAction::Uninstall(flags) => edit(Way::Out, flags, env),
         HooksAction::Status(flags) => {
             status(flags, env);
             Ok(ExitCode::SUCCESS)
@@ -36,113 +33,94 @@ pub fn run(action: &HooksAction, env: &Env) -> Result<ExitCode> {
     }
 }
 
-fn install(flags: &HooksEdit, env: &Env) -> Result<ExitCode> {
-    let (place, path) = (&flags.place, path(&flags.place, env)?);
-    let planting = Planting::new(place.host, place.app.name());
-    let done = HostFile::read(&path).and_then(|file| {
-        let plan = planting.install(&file)?;
-        if flags.dry_run {
-            return show_plan(&file, &path, plan);
+/// Which way our hooks go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Way {
+    In,
+    Out,
+}
+
+fn edit(way: Way, flags: &HooksEdit, env: &Env) -> Result<ExitCode> {
+    let path = path(&flags.place, env)?;
+    if let Err(err) = decide_and_do(way, flags, &path) {
+        give_up(way, &flags.place, &path, &err);
+        return Ok(ExitCode::FAILURE);
+    }
+    if way == Way::In {
+        complain_if_not_found(env);
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn decide_and_do(way: Way, flags: &HooksEdit, path: &Path) -> Result<()> {
+    let (host, app) = (flags.place.host, flags.place.app.name());
+    let file = HostFile::read(path, world::now())?;
+    let plan = match way {
+        Way::In => host_settings::install(host, app, &file)?,
+        Way::Out => host_settings::uninstall(host, app, &file)?,
+    };
+    if flags.dry_run {
+        return show_plan(&file, path, &plan);
+    }
+    let backup = host_settings::carry_out(&plan, &file)?;
+    let done = match (way, &plan) {
+        (Way::In, Plan::Nothing) => "already there:",
+        (Way::In, _) => "put the hooks into",
+        (Way::Out, Plan::Nothing) => "nothing to take out of",
+        (Way::Out, Plan::Write(_)) => "took the hooks out of",
+        (Way::Out, Plan::Restore(_)) => "put back as it was before:",
+        (Way::Out, Plan::Remove(_)) => "removed",
+    };
+    terminal::print(&format!("{done} {}", path.display()));
+    if let Some(backup) = backup {
+        terminal::print(&format!("as it was before: {}", backup.display()));
+    }
+    if let (Way::In, Plan::Write(_), Some(words)) = (way, &plan, host.place().afterwards) {
+        terminal::print(words);
+    }
+    Ok(())
+}
+
+/// Says why nothing was done, and what the person can do instead.
+fn give_up(way: Way, place: &HooksPlace, path: &Path, why: &Error) {
+    let path_shown = path.display();
+    match way {
+        Way::In => {
+            terminal::complain(&format!(
+                "cannot put the hooks into {path_shown}: {why:#}; it is as it was; set it right and run \
+                 this again, or do by hand what is printed"
+            ));
+            show_snippet(place, path);
         }
-        match plan {
-            Plan::Nothing => terminal::print(&format!("already there: {}", path.display())),
-            plan => {
-                let backup = carry_out(&file, plan)?;
-                terminal::print(&format!("put the hooks into {}", path.display()));
-                show_backup(backup.as_deref());
-                if let Some(afterwards) = place.host.place().afterwards {
-                    terminal::print(afterwards);
-                }
+        Way::Out => {
+            terminal::complain(&format!(
+                "cannot take the hooks out of {path_shown}: {why:#}; it is as it was"
+            ));
+            if let Some(command) = host_settings::command(place.host, place.app.name()) {
+                terminal::print("Ours are the entries with this command; take them out by hand:");
+                terminal::print(&command);
             }
         }
-        Ok(())
-    });
-    if let Err(err) = done {
-        terminal::complain(&format!(
-            "cannot put the hooks into {}: {err:#}; it is as it was; set it right and run this again, \
-             or do by hand what is printed",
-            path.display()
-        ));
-        show_snippet(place, &path);
-        return Ok(ExitCode::FAILURE);
-    }
-    complain_if_not_found(env);
-    Ok(ExitCode::SUCCESS)
-}
-
-fn uninstall(flags: &HooksEdit, env: &Env) -> Result<ExitCode> {
-    let (place, path) = (&flags.place, path(&flags.place, env)?);
-    let planting = Planting::new(place.host, place.app.name());
-    let done = HostFile::read(&path).and_then(|file| {
-        let plan = planting.uninstall(&file)?;
-        if flags.dry_run {
-            return show_plan(&file, &path, plan);
-        }
-        let said = match &plan {
-            Plan::Nothing => "nothing to take out of",
-            Plan::Remove | Plan::RemoveOther => "removed",
-            Plan::Restore { .. } => "put back as it was before:",
-            Plan::Make(_) | Plan::Change(_) => "took the hooks out of",
-        };
-        let backup = carry_out(&file, plan)?;
-        terminal::print(&format!("{said} {}", path.display()));
-        show_backup(backup.as_deref());
-        Ok(())
-    });
-    if let Err(err) = done {
-        terminal::complain(&format!(
-            "cannot take the hooks out of {}: {err:#}; it is as it was",
-            path.display()
-        ));
-        if let Some(command) = planting.command() {
-            terminal::print("Ours are the entries with this command; take them out by hand:");
-            terminal::print(&command);
-        }
-        return Ok(ExitCode::FAILURE);
-    }
-    Ok(ExitCode::SUCCESS)
-}
-
-/// Says where the backup is, if there is one.
-fn carry_out(file: &HostFile, plan: Plan) -> Result<Option<PathBuf>> {
-    let now = world::now();
-    match plan {
-        Plan::Nothing => Ok(None),
-        Plan::Make(text) => file.replace(&text, Keep::Nothing),
-        Plan::Change(text) => file.replace(&text, Keep::Backup(now)),
-        Plan::Restore { text, backup } => {
-            file.replace(&text, Keep::Nothing)?;
-            fs::remove_file(&backup)
-                .with_context(|| format!("cannot remove the backup {}", backup.display()))?;
-            Ok(None)
-        }
-        Plan::Remove => file.remove(Keep::Nothing),
-        Plan::RemoveOther => file.remove(Keep::Backup(now)),
     }
 }
 
-fn show_plan(file: &HostFile, path: &Path, plan: Plan) -> Result<()> {
+fn show_plan(file: &HostFile, path: &Path, plan: &Plan) -> Result<()> {
+    let before = file.text()?;
     let (would, after) = match plan {
         Plan::Nothing => {
             terminal::print(&format!("would change nothing in {}", path.display()));
             return Ok(());
         }
-        Plan::Make(text) => ("would make", text),
-        Plan::Change(text) => ("would change", text),
-        Plan::Restore { text, .. } => ("would put back as it was before", text),
-        Plan::Remove | Plan::RemoveOther => ("would remove", String::new()),
+        Plan::Write(text) if before.is_none() => ("would make", text.as_str()),
+        Plan::Write(text) => ("would change", text.as_str()),
+        Plan::Restore(backup) => ("would put back as it was before", backup.text.as_str()),
+        Plan::Remove(_) => ("would remove", ""),
     };
     terminal::print(&format!("{would} {}:", path.display()));
-    for line in diff::show(file.text()?.unwrap_or_default(), &after) {
+    for line in host_settings::diff(before.unwrap_or_default(), after) {
         terminal::print(&line);
     }
     Ok(())
-}
-
-fn show_backup(backup: Option<&Path>) {
-    if let Some(backup) = backup {
-        terminal::print(&format!("as it was before: {}", backup.display()));
-    }
 }
 
 fn show_snippet(place: &HooksPlace, path: &Path) {
@@ -164,7 +142,7 @@ struct Found {
     host: Host,
     scope: Scope,
     path: Option<PathBuf>,
-    standing: Standing,
+    standing: Result<Standing>,
 }
 
 fn status(flags: &HooksStatus, env: &Env) {
@@ -173,7 +151,7 @@ fn status(flags: &HooksStatus, env: &Env) {
     for host in Host::ALL {
         for scope in Scope::ALL {
             if flags.host.is_none_or(|it| it == host) && flags.scope.is_none_or(|it| it == scope) {
-                all.push(look(host, scope, app, env));
+                all.push(Found::look(host, scope, app, env));
             }
         }
     }
@@ -186,37 +164,49 @@ fn status(flags: &HooksStatus, env: &Env) {
     for found in &all {
         terminal::print(&found.line());
     }
-    if all.iter().any(|found| found.standing != Standing::Absent) {
+    let is_absent = |found: &Found| matches!(found.standing, Ok(Standing::Absent));
+    if !all.iter().all(is_absent) {
         complain_if_not_found(env);
     }
 }
 
-fn look(host: Host, scope: Scope, app: &str, env: &Env) -> Found {
-    let path = host.place().path(scope, app, env);
-    let standing = match &path {
-        Err(err) => Standing::Unreadable(format!("{err:#}")),
-        Ok(path) => match HostFile::read(path) {
-            Ok(file) => Planting::new(host, app).standing(&file),
-            Err(err) => Standing::Unreadable(format!("{err:#}")),
-        },
-    };
-    Found {
-        host,
-        scope,
-        path: path.ok(),
-        standing,
-    }
-}
-
 impl Found {
+    fn look(host: Host, scope: Scope, app: &str, env: &Env) -> Found {
+        let (path, file) = match host.place().path(scope, app, env) {
+            Ok(path) => {
+                let file = HostFile::read(&path, world::now());
+                (Some(path), file)
+            }
+            Err(err) => (None, Err(err)),
+        };
+        Found {
+            host,
+            scope,
+            path,
+            standing: file.and_then(|file| host_settings::standing(host, app, &file)),
+        }
+    }
+
     fn word(&self) -> &'static str {
         match self.standing {
-            Standing::Installed => "installed",
-            Standing::Partly(_) => "partly",
-            Standing::Other => "other version",
-            Standing::Absent => "not installed",
-            Standing::Unreadable(_) => "cannot be read",
+            Ok(Standing::Installed) => "installed",
+            Ok(Standing::Partly(_)) => "partly",
+            Ok(Standing::Other) => "other version",
+            Ok(Standing::Absent) => "not installed",
+            Err(_) => "cannot be read",
         }
+    }
+
+    fn missing(&self) -> &[String] {
+        match &self.standing {
+            Ok(Standing::Partly(missing)) => missing,
+            _ => &[],
+        }
+    }
+
+    fn why(&self) -> Option<String> {
+        let err = self.standing.as_ref().err()?;
+        Some(format!("{err:#}"))
     }
 
     fn path(&self) -> String {
@@ -225,32 +215,24 @@ impl Found {
     }
 
     fn line(&self) -> String {
-        let line = format!(
-            "{:9} {:8} {:15} {}",
-            self.host.name(),
-            self.scope.name(),
-            self.word(),
-            self.path()
-        );
-        match &self.standing {
-            Standing::Partly(events) => format!("{line} (missing: {})", events.join(", ")),
-            Standing::Unreadable(why) => format!("{line} ({why})"),
-            Standing::Installed | Standing::Other | Standing::Absent => line,
+        let (host, scope) = (self.host.name(), self.scope.name());
+        let mut line = format!("{host:9} {scope:8} {:15} {}", self.word(), self.path());
+        if !self.missing().is_empty() {
+            line += &format!(" (missing: {})", self.missing().join(", "));
         }
+        if let Some(why) = self.why() {
+            line += &format!(" ({why})");
+        }
+        line
     }
 
     fn json(&self) -> Value {
-        let (missing, why) = match &self.standing {
-            Standing::Partly(events) => (json!(events), Value::Null),
-            Standing::Unreadable(why) => (json!([]), json!(why)),
-            Standing::Installed | Standing::Other | Standing::Absent => (json!([]), Value::Null),
-        };
         json!({
             "host": self.host.name(),
             "scope": self.scope.name(),
             "status": self.word(),
-            "missing": missing,
-            "why": why,
+            "missing": self.missing(),
+            "why": self.why(),
             "path": self.path(),
         })
     }

@@ -16,7 +16,7 @@ enum Line<'a> {
 
 /// The lines that differ, `-` before those that go and `+` before those that come, with a little
 /// around them.
-pub fn show(before: &str, after: &str) -> Vec<String> {
+pub(crate) fn show(before: &str, after: &str) -> Vec<String> {
     let (before, after): (Vec<&str>, Vec<&str>) = (lines(before), lines(after));
     let lines = compare(&before, &after);
     let near = |index: usize| {

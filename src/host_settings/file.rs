@@ -5,7 +5,6 @@
 use crate::os::{self, Open};
 use anyhow::{Context, Result, bail};
 use chrono::{DateTime, Utc};
-use std::ffi::OsString;
 use std::fs::{self, File, Metadata, OpenOptions};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
@@ -24,6 +23,8 @@ pub struct HostFile {
     target: PathBuf,
     is_link: bool,
     content: Option<Content>,
+    /// When we looked.
+    now: DateTime<Utc>,
 }
 
 #[derive(Debug)]
@@ -33,12 +34,19 @@ struct Content {
 }
 
 /// What stays of the old content.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Keep {
-    /// A copy beside the file, with this time in its name.
-    Backup(DateTime<Utc>),
+    /// A copy beside the file, with the time in its name.
+    Backup,
     /// Nothing: it can be made again, or is kept already.
     Nothing,
+}
+
+/// What a file was before one of our changes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Backup {
+    path: PathBuf,
+    pub(crate) text: String,
 }
 
 impl HostFile {
@@ -47,36 +55,31 @@ impl HostFile {
     /// # Errors
     /// Why it must not be touched: it is not a plain file of this user's own that may be written, or
     /// is too large.
-    pub fn read(path: &Path) -> Result<HostFile> {
-        let is_link = match fs::symlink_metadata(path) {
-            Ok(found) => found.is_symlink(),
-            Err(err) if err.kind() == io::ErrorKind::NotFound => {
-                return Ok(HostFile {
-                    target: path.to_owned(),
-                    is_link: false,
-                    content: None,
-                });
-            }
+    pub fn read(path: &Path, now: DateTime<Utc>) -> Result<HostFile> {
+        let mut file = HostFile {
+            target: path.to_owned(),
+            is_link: false,
+            content: None,
+            now,
+        };
+        match fs::symlink_metadata(path) {
+            Ok(found) => file.is_link = found.is_symlink(),
+            Err(err) if err.kind() == io::ErrorKind::NotFound => return Ok(file),
             Err(err) => return Err(err.into()),
-        };
-        let target = if is_link {
-            fs::canonicalize(path).context("it is a symbolic link that cannot be followed")?
-        } else {
-            path.to_owned()
-        };
-        let content = Some(read(&target)?);
-        Ok(HostFile {
-            target,
-            is_link,
-            content,
-        })
+        }
+        if file.is_link {
+            file.target =
+                fs::canonicalize(path).context("it is a symbolic link that cannot be followed")?;
+        }
+        file.content = Some(read(&file.target)?);
+        Ok(file)
     }
 
     /// The text, if there is a file.
     ///
     /// # Errors
     /// It is not UTF-8.
-    pub fn text(&self) -> Result<Option<&str>> {
+    pub(crate) fn text(&self) -> Result<Option<&str>> {
         let Some(content) = &self.content else {
             return Ok(None);
         };
@@ -85,7 +88,7 @@ impl HostFile {
     }
 
     /// Whether its name is a symbolic link.
-    pub fn is_link(&self) -> bool {
+    pub(super) fn is_link(&self) -> bool {
         self.is_link
     }
 
@@ -94,7 +97,7 @@ impl HostFile {
     ///
     /// # Errors
     /// What could not be written; the file is as it was.
-    pub fn replace(&self, text: &str, keep: Keep) -> Result<Option<PathBuf>> {
+    pub(super) fn replace(&self, text: &str, keep: Keep) -> Result<Option<PathBuf>> {
         let folder = self.folder();
         if self.content.is_none() {
             fs::create_dir_all(folder)
@@ -109,38 +112,39 @@ impl HostFile {
         done
     }
 
+    /// Puts back what a backup has kept, which is then not needed any more.
+    pub(super) fn restore(&self, backup: &Backup) -> Result<Option<PathBuf>> {
+        self.replace(&backup.text, Keep::Nothing)?;
+        fs::remove_file(&backup.path)
+            .with_context(|| format!("cannot remove the backup {}", backup.path.display()))?;
+        Ok(None)
+    }
+
     /// Removes the file.
     ///
     /// # Errors
     /// It could not be removed, or has changed.
-    pub fn remove(&self, keep: Keep) -> Result<Option<PathBuf>> {
+    pub(super) fn remove(&self, keep: Keep) -> Result<Option<PathBuf>> {
         self.change(keep, || fs::remove_file(&self.target))
     }
 
     /// The backups of this file that can be read, the newest first.
-    pub fn backups(&self) -> Vec<(PathBuf, String)> {
-        let start = self.beside(".");
-        let Some(start) = start
-            .file_name()
-            .map(|name| name.to_string_lossy().into_owned())
-        else {
-            return Vec::new();
-        };
-        let entries = fs::read_dir(self.folder()).into_iter().flatten().flatten();
-        let mut paths: Vec<PathBuf> = entries
-            .filter(|entry| {
-                let name = entry.file_name().to_string_lossy().into_owned();
+    pub(super) fn backups(&self) -> impl Iterator<Item = Backup> {
+        let start = file_name(&self.beside("."));
+        let found = fs::read_dir(self.folder()).into_iter().flatten().flatten();
+        let mut paths: Vec<PathBuf> = found
+            .map(|found| found.path())
+            .filter(|path| {
+                let name = file_name(path);
                 name.starts_with(&start) && name.ends_with(BACKUP_END)
             })
-            .map(|entry| entry.path())
             .collect();
         // Their names differ in the time alone, which sorts as text.
         paths.sort();
-        let readable = paths.into_iter().rev().filter_map(|path| {
+        paths.into_iter().rev().filter_map(|path| {
             let text = String::from_utf8(read(&path).ok()?.bytes).ok()?;
-            Some((path, text))
-        });
-        readable.collect()
+            Some(Backup { path, text })
+        })
     }
 
     /// Writes a new file beside this one, private until it has this one's mode. What is half written
@@ -186,10 +190,10 @@ impl HostFile {
     }
 
     fn keep(&self, keep: Keep) -> Result<Option<PathBuf>> {
-        let (Keep::Backup(now), Some(content)) = (keep, &self.content) else {
+        let (Keep::Backup, Some(content)) = (keep, &self.content) else {
             return Ok(None);
         };
-        let stamp = now.format("%Y%m%dT%H%M%S%3fZ");
+        let stamp = self.now.format("%Y%m%dT%H%M%S%3fZ");
         let backup = self.beside(&format!(".{stamp}{BACKUP_END}"));
         self.write(&backup, &content.bytes)
             .context("cannot keep a backup")?;
@@ -213,13 +217,15 @@ impl HostFile {
     }
 
     fn beside(&self, end: &str) -> PathBuf {
-        let mut name = self
-            .target
-            .file_name()
-            .map_or_else(OsString::new, OsString::from);
-        name.push(end);
-        self.target.with_file_name(name)
+        let mut path = self.target.clone().into_os_string();
+        path.push(end);
+        path.into()
     }
+}
+
+fn file_name(path: &Path) -> String {
+    let name = path.file_name().unwrap_or_default();
+    name.to_string_lossy().into_owned()
 }
 
 fn read(path: &Path) -> Result<Content> {

@@ -8,16 +8,16 @@ use std::ops::Range;
 
 /// A value, and where it stands.
 #[derive(Debug)]
-pub struct Node {
+pub(super) struct Node {
     /// Its bytes.
-    pub span: Range<usize>,
+    pub(super) span: Range<usize>,
     /// What is in it.
-    pub body: Body,
+    pub(super) body: Body,
 }
 
 /// What is in a value.
 #[derive(Debug)]
-pub enum Body {
+pub(super) enum Body {
     /// A text, a number, true, false or null.
     Plain,
     /// The elements of a list.
@@ -28,23 +28,23 @@ pub enum Body {
 
 /// A member of an object.
 #[derive(Debug)]
-pub struct Member {
+pub(super) struct Member {
     /// Its name, without escapes.
-    pub name: String,
+    pub(super) name: String,
     /// Where its name begins.
-    pub start: usize,
+    pub(super) start: usize,
     /// Its value.
-    pub value: Node,
+    pub(super) value: Node,
 }
 
 impl Node {
     /// The member of this name, if this is an object that has it.
-    pub fn member(&self, name: &str) -> Option<&Member> {
+    pub(super) fn member(&self, name: &str) -> Option<&Member> {
         self.members().iter().find(|member| member.name == name)
     }
 
     /// The members, of which only an object has any.
-    pub fn members(&self) -> &[Member] {
+    pub(super) fn members(&self) -> &[Member] {
         match &self.body {
             Body::Object(members) => members,
             _ => &[],
@@ -52,7 +52,7 @@ impl Node {
     }
 
     /// The elements, if this is a list.
-    pub fn elements(&self) -> Option<&[Node]> {
+    pub(super) fn elements(&self) -> Option<&[Node]> {
         match &self.body {
             Body::List(elements) => Some(elements),
             _ => None,
@@ -60,7 +60,7 @@ impl Node {
     }
 
     /// Where each element or member stands, its name included.
-    pub fn children(&self) -> Vec<Range<usize>> {
+    pub(super) fn children(&self) -> Vec<Range<usize>> {
         match &self.body {
             Body::Plain => Vec::new(),
             Body::List(elements) => elements.iter().map(|node| node.span.clone()).collect(),
@@ -72,20 +72,20 @@ impl Node {
     }
 
     /// What stands between the brackets.
-    pub fn inside(&self) -> Range<usize> {
+    pub(super) fn inside(&self) -> Range<usize> {
         self.span.start + 1..self.span.end.saturating_sub(1)
     }
 }
 
 /// A strict JSON text, read in two ways.
 #[derive(Debug)]
-pub struct JsonText<'a> {
+pub(super) struct JsonText<'a> {
     /// The text.
-    pub text: &'a str,
+    pub(super) text: &'a str,
     /// What it means.
-    pub value: Value,
+    pub(super) value: Value,
     /// Where everything stands.
-    pub root: Node,
+    pub(super) root: Node,
 }
 
 impl JsonText<'_> {
@@ -94,7 +94,7 @@ impl JsonText<'_> {
     /// # Errors
     /// The text is not strict JSON, or an object has two members of one name, of which a reader may
     /// take either.
-    pub fn parse(text: &str) -> Result<JsonText<'_>> {
+    pub(super) fn parse(text: &str) -> Result<JsonText<'_>> {
         // serde_json is the judge of the syntax, and of the depth: 128 levels. The scan only measures
         // what it accepted.
         let value = serde_json::from_str(text).context("it is not strict JSON")?;

@@ -1,8 +1,8 @@
-//! What installing and uninstalling hooks would do to a file. It decides; commands/hooks.rs does it.
+//! What installing and uninstalling would do to a file, and how the hooks stand in it.
 
-use super::file::HostFile;
+use super::file::{Backup, HostFile, Keep};
 use super::json_text::JsonText;
-use super::snippet::{HOOKS, Presence, Snippet};
+use super::snippet::{HOOKS, Snippet};
 use super::splice;
 use crate::hosts::Host;
 use crate::hosts::place::Whose;
@@ -10,33 +10,17 @@ use anyhow::{Result, bail};
 use serde_json::Value;
 use std::path::PathBuf;
 
-/// The hooks of one application in one host.
-#[derive(Debug)]
-pub struct Planting {
-    whose: Whose,
-    text: String,
-}
-
-/// What is to be done with the file.
+/// What is to be done with a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Plan {
     /// It is as it should be.
     Nothing,
-    /// Make it, with this text.
-    Make(String),
-    /// Replace its text by this one, and keep the old beside it.
-    Change(String),
-    /// Replace its text by the one it had before us, which this backup kept.
-    Restore {
-        /// That text.
-        text: String,
-        /// The backup, which is not needed any more.
-        backup: PathBuf,
-    },
-    /// Remove it: it holds nothing but what we put there.
-    Remove,
-    /// Remove it, and keep a copy: it is ours, but not as this version writes it.
-    RemoveOther,
+    /// Write this text, and keep what was there before beside it.
+    Write(String),
+    /// Write the text that it had before us.
+    Restore(Backup),
+    /// Remove it: it is ours alone.
+    Remove(Keep),
 }
 
 /// How the hooks stand.
@@ -50,135 +34,137 @@ pub enum Standing {
     Other,
     /// They are not there.
     Absent,
-    /// Nobody can say, for this reason.
-    Unreadable(String),
 }
 
-impl Planting {
-    /// The hooks of this application in this host.
-    pub fn new(host: Host, app: &str) -> Planting {
-        Planting {
-            whose: host.place().whose,
-            text: host.snippet(app),
+/// What puts the hooks of this application there.
+///
+/// # Errors
+/// Why the file has to stay as it is.
+pub fn install(host: Host, app: &str, file: &HostFile) -> Result<Plan> {
+    let ours = host.snippet(app);
+    let Some(text) = file.text()? else {
+        return Ok(Plan::Write(ours));
+    };
+    let after = match host.place().whose {
+        Whose::Shared => add(text, &Snippet::parse(&ours)?)?,
+        Whose::Ours => {
+            check_ours(text, &ours)?;
+            ours
         }
-    }
+    };
+    Ok(if after == text {
+        Plan::Nothing
+    } else {
+        Plan::Write(after)
+    })
+}
 
-    /// The command by which our hooks are known, where each names one.
-    pub fn command(&self) -> Option<String> {
-        let snippet = Snippet::parse(&self.text).ok()?;
-        Some(snippet.command().to_owned())
-    }
-
-    /// What puts the hooks there.
-    ///
-    /// # Errors
-    /// Why the file has to stay as it is.
-    pub fn install(&self, file: &HostFile) -> Result<Plan> {
-        let Some(text) = file.text()? else {
-            return Ok(Plan::Make(self.text.clone()));
-        };
-        match self.whose {
-            Whose::Shared => {
-                let after = add(text, &Snippet::parse(&self.text)?)?;
-                Ok(if after == text {
-                    Plan::Nothing
-                } else {
-                    Plan::Change(after)
-                })
-            }
-            Whose::Ours if text == self.text => Ok(Plan::Nothing),
-            Whose::Ours if self.wrote(text) => Ok(Plan::Change(self.text.clone())),
-            Whose::Ours => bail!(NOT_OURS),
+/// What takes them out.
+///
+/// # Errors
+/// Why the file has to stay as it is.
+pub fn uninstall(host: Host, app: &str, file: &HostFile) -> Result<Plan> {
+    let ours = host.snippet(app);
+    let Some(text) = file.text()? else {
+        return Ok(Plan::Nothing);
+    };
+    match host.place().whose {
+        Whose::Shared => take_out(file, text, &ours),
+        Whose::Ours => {
+            check_ours(text, &ours)?;
+            Ok(Plan::Remove(if text == ours {
+                Keep::Nothing
+            } else {
+                Keep::Backup
+            }))
         }
-    }
-
-    /// What takes the hooks out.
-    ///
-    /// # Errors
-    /// Why the file has to stay as it is.
-    pub fn uninstall(&self, file: &HostFile) -> Result<Plan> {
-        let Some(text) = file.text()? else {
-            return Ok(Plan::Nothing);
-        };
-        match self.whose {
-            Whose::Shared => self.take_out(file, text),
-            Whose::Ours if text == self.text => Ok(Plan::Remove),
-            Whose::Ours if self.wrote(text) => Ok(Plan::RemoveOther),
-            Whose::Ours => bail!(NOT_OURS),
-        }
-    }
-
-    /// How the hooks stand in the file.
-    pub fn standing(&self, file: &HostFile) -> Standing {
-        self.look(file)
-            .unwrap_or_else(|err| Standing::Unreadable(format!("{err:#}")))
-    }
-
-    fn look(&self, file: &HostFile) -> Result<Standing> {
-        let Some(text) = file.text()? else {
-            return Ok(Standing::Absent);
-        };
-        match self.whose {
-            Whose::Shared => {
-                let snippet = Snippet::parse(&self.text)?;
-                let json = JsonText::parse(body(text))?;
-                snippet.check(&json.value)?;
-                Ok(match snippet.presence(&json.value) {
-                    Presence::Whole => Standing::Installed,
-                    Presence::Lacking(events) => Standing::Partly(events),
-                    Presence::Nothing => Standing::Absent,
-                })
-            }
-            Whose::Ours if text == self.text => Ok(Standing::Installed),
-            Whose::Ours if self.wrote(text) => Ok(Standing::Other),
-            Whose::Ours => bail!(NOT_OURS),
-        }
-    }
-
-    fn take_out(&self, file: &HostFile, text: &str) -> Result<Plan> {
-        let snippet = Snippet::parse(&self.text)?;
-        let json = JsonText::parse(body(text))?;
-        if !json.value.is_object() {
-            bail!("it is not a JSON object");
-        }
-        if snippet.presence(&json.value) == Presence::Nothing {
-            return Ok(Plan::Nothing);
-        }
-        // If installing into the backup gives exactly this file, nobody changed it since, and what was
-        // there before is known to the byte.
-        for (backup, before) in file.backups() {
-            let without_ours = JsonText::parse(body(&before))
-                .is_ok_and(|json| snippet.presence(&json.value) == Presence::Nothing);
-            if without_ours && add(&before, &snippet).is_ok_and(|after| after == text) {
-                return Ok(Plan::Restore {
-                    text: before,
-                    backup,
-                });
-            }
-        }
-        let alone = serde_json::from_str::<Value>(&self.text)?;
-        if json.value == alone && !file.is_link() {
-            return Ok(Plan::Remove);
-        }
-        Ok(Plan::Change(
-            mark(text).to_owned() + &splice::cut(&json, &snippet)?,
-        ))
-    }
-
-    /// Whether a version of this program wrote this file of our own: a script begins with our line,
-    /// and in a list of hooks all run our command.
-    fn wrote(&self, text: &str) -> bool {
-        let Ok(snippet) = Snippet::parse(&self.text) else {
-            return text.lines().next() == self.text.lines().next();
-        };
-        JsonText::parse(text).is_ok_and(|json| {
-            snippet.presence(&json.value) != Presence::Nothing
-                && snippet.removed(&json.value).get(HOOKS).is_none()
-        })
     }
 }
 
-const NOT_OURS: &str = "it holds something that this program did not write";
+/// How they stand in the file.
+///
+/// # Errors
+/// Why nobody can say.
+pub fn standing(host: Host, app: &str, file: &HostFile) -> Result<Standing> {
+    let ours = host.snippet(app);
+    let Some(text) = file.text()? else {
+        return Ok(Standing::Absent);
+    };
+    match host.place().whose {
+        Whose::Shared => {
+            let snippet = Snippet::parse(&ours)?;
+            let json = JsonText::parse(body(text))?;
+            snippet.check(&json.value)?;
+            Ok(snippet.standing(&json.value))
+        }
+        Whose::Ours => {
+            check_ours(text, &ours)?;
+            Ok(if text == ours {
+                Standing::Installed
+            } else {
+                Standing::Other
+            })
+        }
+    }
+}
+
+/// The command by which our hooks are known, where they have one.
+pub fn command(host: Host, app: &str) -> Option<String> {
+    Some(Snippet::parse(&host.snippet(app)).ok()?.command)
+}
+
+/// Does it, and says where the backup is, if there is one.
+///
+/// # Errors
+/// What could not be done; the file is as it was.
+pub fn carry_out(plan: &Plan, file: &HostFile) -> Result<Option<PathBuf>> {
+    match plan {
+        Plan::Nothing => Ok(None),
+        Plan::Write(text) => file.replace(text, Keep::Backup),
+        Plan::Restore(backup) => file.restore(backup),
+        Plan::Remove(keep) => file.remove(*keep),
+    }
+}
+
+fn take_out(file: &HostFile, text: &str, ours: &str) -> Result<Plan> {
+    let snippet = Snippet::parse(ours)?;
+    let json = JsonText::parse(body(text))?;
+    if !json.value.is_object() {
+        bail!("it is not a JSON object");
+    }
+    if !snippet.is_anywhere(&json.value) {
+        return Ok(Plan::Nothing);
+    }
+    // If installing into the backup gives exactly this file, nobody changed it since, and what was
+    // there before is known to the byte.
+    for backup in file.backups() {
+        let without_ours =
+            JsonText::parse(body(&backup.text)).is_ok_and(|json| !snippet.is_anywhere(&json.value));
+        if without_ours && add(&backup.text, &snippet).is_ok_and(|after| after == text) {
+            return Ok(Plan::Restore(backup));
+        }
+    }
+    if json.value == serde_json::from_str::<Value>(ours)? && !file.is_link() {
+        return Ok(Plan::Remove(Keep::Nothing));
+    }
+    let left = splice::cut(&json, &snippet)?;
+    Ok(Plan::Write(mark(text).to_owned() + &left))
+}
+
+/// Refuses a file that no version of this program wrote: a script of ours begins with our line, and
+/// in a list of hooks all run our command.
+fn check_ours(text: &str, ours: &str) -> Result<()> {
+    let is_ours = match Snippet::parse(ours) {
+        Ok(snippet) => JsonText::parse(text).is_ok_and(|json| {
+            snippet.is_anywhere(&json.value) && snippet.removed(&json.value).get(HOOKS).is_none()
+        }),
+        Err(_) => text.lines().next() == ours.lines().next(),
+    };
+    if !is_ours {
+        bail!("it holds something that this program did not write");
+    }
+    Ok(())
+}
 
 fn add(text: &str, snippet: &Snippet) -> Result<String> {
     let json = JsonText::parse(body(text))?;

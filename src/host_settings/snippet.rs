@@ -4,29 +4,21 @@
 //! command: it is the entry itself, or stands with others in the entry's own list, as in Claude's
 //! format.
 
+use super::plan::Standing;
 use anyhow::{Context, Result, bail};
 use serde_json::{Value, json};
 
 /// The member of the settings that holds hooks.
-pub const HOOKS: &str = "hooks";
+pub(super) const HOOKS: &str = "hooks";
 
 /// The hooks we add: for each event one entry. All run the same command, by which we know them again.
 #[derive(Clone, Debug)]
-pub struct Snippet {
+pub(super) struct Snippet {
     entries: Vec<(String, Value)>,
-    beside: Vec<(String, Value)>,
-    command: String,
-}
-
-/// How much of it is there.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Presence {
-    /// Every event has our command.
-    Whole,
-    /// These events lack it.
-    Lacking(Vec<String>),
-    /// Nothing of ours.
-    Nothing,
+    /// What the format demands beside the hooks.
+    pub(super) beside: Vec<(String, Value)>,
+    /// The command of every hook.
+    pub(super) command: String,
 }
 
 impl Snippet {
@@ -34,7 +26,7 @@ impl Snippet {
     ///
     /// # Errors
     /// It is not one.
-    pub fn parse(snippet: &str) -> Result<Snippet> {
+    pub(super) fn parse(snippet: &str) -> Result<Snippet> {
         let value: Value = serde_json::from_str(snippet).context("the snippet is not JSON")?;
         let mut entries = Vec::new();
         for (event, list) in value[HOOKS].as_object().into_iter().flatten() {
@@ -57,21 +49,11 @@ impl Snippet {
         })
     }
 
-    /// The command of every hook.
-    pub fn command(&self) -> &str {
-        &self.command
-    }
-
-    /// What the format demands beside the hooks.
-    pub fn beside(&self) -> &[(String, Value)] {
-        &self.beside
-    }
-
     /// Whether these settings have the shape that our entries belong into.
     ///
     /// # Errors
     /// What has another shape.
-    pub fn check(&self, settings: &Value) -> Result<()> {
+    pub(super) fn check(&self, settings: &Value) -> Result<()> {
         let Some(settings) = settings.as_object() else {
             bail!("it is not a JSON object");
         };
@@ -103,28 +85,36 @@ impl Snippet {
     }
 
     /// How much of ours these settings have.
-    pub fn presence(&self, settings: &Value) -> Presence {
-        if !self.anywhere(settings) {
-            return Presence::Nothing;
+    pub(super) fn standing(&self, settings: &Value) -> Standing {
+        if !self.is_anywhere(settings) {
+            return Standing::Absent;
         }
-        let lacking: Vec<String> = self.missing(settings).map(|(event, _)| event).collect();
-        if lacking.is_empty() {
-            Presence::Whole
+        let missing: Vec<String> = self
+            .missing(settings)
+            .map(|(event, _)| event.clone())
+            .collect();
+        if missing.is_empty() {
+            Standing::Installed
         } else {
-            Presence::Lacking(lacking)
+            Standing::Partly(missing)
         }
+    }
+
+    /// Whether these settings have any hook of ours.
+    pub(super) fn is_anywhere(&self, settings: &Value) -> bool {
+        let events = settings.get(HOOKS).and_then(Value::as_object);
+        events.is_some_and(|events| events.values().any(|list| self.is_in(list)))
     }
 
     /// The entries whose events do not have our command yet.
-    pub fn missing(&self, settings: &Value) -> impl Iterator<Item = (String, &Value)> {
+    pub(super) fn missing(&self, settings: &Value) -> impl Iterator<Item = &(String, Value)> {
         self.entries
             .iter()
             .filter(|(event, _)| !self.is_in(&settings[HOOKS][event]))
-            .map(|(event, entry)| (event.clone(), entry))
     }
 
     /// What the settings mean with our entries. They have passed [`Snippet::check`].
-    pub fn added(&self, settings: &Value) -> Value {
+    pub(super) fn added(&self, settings: &Value) -> Value {
         let mut added = settings.clone();
         let Some(object) = added.as_object_mut() else {
             return added;
@@ -139,7 +129,8 @@ impl Snippet {
         let events = object.entry(HOOKS).or_insert_with(|| json!({}));
         for (event, entry) in missing {
             let events = events.as_object_mut();
-            let list = events.map(|events| events.entry(event).or_insert_with(|| json!([])));
+            let list =
+                events.map(|events| events.entry(event.as_str()).or_insert_with(|| json!([])));
             if let Some(list) = list.and_then(Value::as_array_mut) {
                 list.push(entry.clone());
             }
@@ -148,7 +139,7 @@ impl Snippet {
     }
 
     /// What the settings mean without any entry of ours, and without what is empty for lack of it.
-    pub fn removed(&self, settings: &Value) -> Value {
+    pub(super) fn removed(&self, settings: &Value) -> Value {
         let mut removed = settings.clone();
         let Some(events) = removed.get_mut(HOOKS).and_then(Value::as_object_mut) else {
             return removed;
@@ -177,18 +168,13 @@ impl Snippet {
     }
 
     /// Whether this hook runs our command.
-    pub fn is_ours(&self, hook: &Value) -> bool {
+    pub(super) fn is_ours(&self, hook: &Value) -> bool {
         hook.get("command").and_then(Value::as_str) == Some(&self.command)
     }
 
     fn is_in(&self, list: &Value) -> bool {
         let entries = list.as_array().into_iter().flatten();
         entries.flat_map(hooks).any(|hook| self.is_ours(hook))
-    }
-
-    fn anywhere(&self, settings: &Value) -> bool {
-        let events = settings.get(HOOKS).and_then(Value::as_object);
-        events.is_some_and(|events| events.values().any(|list| self.is_in(list)))
     }
 }
 
@@ -232,8 +218,8 @@ mod tests {
     fn the_command_decides_whose_an_entry_is_to_the_letter() {
         let ours = claude().added(&json!({}));
         let other = Snippet::parse(&Host::Claude.snippet("mytool")).unwrap();
-        assert_eq!(other.presence(&ours), Presence::Nothing);
-        assert_eq!(claude().presence(&ours), Presence::Whole);
+        assert_eq!(other.standing(&ours), Standing::Absent);
+        assert_eq!(claude().standing(&ours), Standing::Installed);
         let both = other.added(&ours);
         assert_eq!(claude().removed(&both), other.added(&json!({})));
         assert_eq!(other.removed(&both), ours);
@@ -243,14 +229,14 @@ mod tests {
     fn an_entry_the_person_changed_around_our_command_is_there() {
         let mut settings = claude().added(&json!({}));
         settings[HOOKS]["UserPromptExpansion"][0]["matcher"] = json!("commit");
-        assert_eq!(claude().presence(&settings), Presence::Whole);
+        assert_eq!(claude().standing(&settings), Standing::Installed);
         settings[HOOKS]
             .as_object_mut()
             .unwrap()
             .remove("SessionEnd");
         assert_eq!(
-            claude().presence(&settings),
-            Presence::Lacking(vec!["SessionEnd".to_owned()])
+            claude().standing(&settings),
+            Standing::Partly(vec!["SessionEnd".to_owned()])
         );
         assert_eq!(claude().removed(&settings), json!({}));
     }

@@ -16,14 +16,14 @@ type Item<'a> = (Option<&'a str>, Value);
 ///
 /// # Errors
 /// The settings have another shape than ours, or the result would not mean what it should.
-pub fn add(json: &JsonText, snippet: &Snippet) -> Result<String> {
+pub(super) fn add(json: &JsonText, snippet: &Snippet) -> Result<String> {
     snippet.check(&json.value)?;
     let style = Style::of(json);
-    let missing: Vec<(String, &Value)> = snippet.missing(&json.value).collect();
+    let missing: Vec<&(String, Value)> = snippet.missing(&json.value).collect();
     let list = |entry: &Value| Value::Array(vec![entry.clone()]);
     let mut edits = Vec::new();
     let mut members: Vec<Item> = Vec::new();
-    for (name, value) in snippet.beside() {
+    for (name, value) in &snippet.beside {
         if json.root.member(name).is_none() {
             members.push((Some(name), value.clone()));
         }
@@ -36,13 +36,13 @@ pub fn add(json: &JsonText, snippet: &Snippet) -> Result<String> {
         }
         Some(events) => {
             let mut lists: Vec<Item> = Vec::new();
-            for (event, entry) in &missing {
+            for (event, entry) in missing {
                 let Some(entries) = events.value.member(event) else {
                     lists.push((Some(event), list(entry)));
                     continue;
                 };
                 let outer = Layout::before(json.text, entries.start);
-                let item = [(None, (*entry).clone())];
+                let item = [(None, entry.clone())];
                 edits.extend(style.insertion(&entries.value, &outer, &item));
             }
             let outer = Layout::before(json.text, events.start);
@@ -59,7 +59,7 @@ pub fn add(json: &JsonText, snippet: &Snippet) -> Result<String> {
 ///
 /// # Errors
 /// The result would not mean what it should.
-pub fn cut(json: &JsonText, snippet: &Snippet) -> Result<String> {
+pub(super) fn cut(json: &JsonText, snippet: &Snippet) -> Result<String> {
     let cuts = json.root.members().iter().map(|member| {
         if member.name == HOOKS {
             ours(json.text, snippet, &member.value)

@@ -3,6 +3,7 @@
 //! `tests/settings` holds settings of Claude Code before and after, byte for byte.
 
 use crate::kit::BINARY;
+use anyhow::Result;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -10,10 +11,7 @@ use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
-use telemetry_upload::host_settings::file::{BYTES_MAX, HostFile, Keep};
-use telemetry_upload::host_settings::json_text::JsonText;
-use telemetry_upload::host_settings::snippet::{Presence, Snippet};
-use telemetry_upload::host_settings::splice;
+use telemetry_upload::host_settings::{self, BYTES_MAX, HostFile, Keep, Plan, Standing};
 use telemetry_upload::hosts::Host;
 
 /// A home folder with a project in it, and nothing else.
@@ -652,20 +650,20 @@ fn a_program_that_the_hooks_would_not_find_is_said() {
 #[test]
 fn the_command_is_silent_and_well_with_and_without_the_program() {
     for host in Host::ALL {
-        let Ok(snippet) = Snippet::parse(&host.snippet("mytool")) else {
+        let Some(hook) = host_settings::command(host, "mytool") else {
             continue;
         };
         let home = Home::new();
         let run = || {
             let output = Command::new("/bin/sh")
-                .args(["-c", snippet.command()])
+                .args(["-c", &hook])
                 .env_clear()
                 .env("HOME", home.folder.path())
                 .env("PATH", "/usr/bin:/bin")
                 .stdin(Stdio::null())
                 .output()
                 .unwrap();
-            let ran = Ran::of(&output, snippet.command());
+            let ran = Ran::of(&output, &hook);
             assert_eq!(
                 (ran.code, ran.stdout + &ran.stderr),
                 (Some(0), String::new())
@@ -811,23 +809,18 @@ fn a_full_disk_leaves_the_file_as_it_was_and_nothing_beside_it() {
 #[test]
 fn a_file_that_another_program_changes_meanwhile_keeps_that_change() {
     let home = Home::new();
-    let now = telemetry_upload::world::now();
-    let changed = |path: &Path, replace: &dyn Fn(&HostFile) -> bool| {
-        let file = HostFile::read(path).unwrap();
+    let changed = |path: &Path, plan: Plan| {
+        let file = HostFile::read(path, telemetry_upload::world::now()).unwrap();
         fs::write(path, "{\"theirs\": 1}").unwrap();
         let files = home.files();
-        assert!(!replace(&file));
+        assert!(host_settings::carry_out(&plan, &file).is_err());
         assert_eq!(home.files(), files);
         fs::remove_file(path).unwrap();
     };
-    let absent = home.path("absent.json");
-    changed(&absent, &|file| file.replace("{}", Keep::Nothing).is_ok());
-    let there = home.settings("{}");
-    changed(&there, &|file| {
-        file.replace("{}", Keep::Backup(now)).is_ok()
-    });
-    let there = home.settings("{}");
-    changed(&there, &|file| file.remove(Keep::Nothing).is_ok());
+    changed(&home.path("absent.json"), Plan::Write("{}".to_owned()));
+    changed(&home.settings("{}"), Plan::Write("{}".to_owned()));
+    changed(&home.settings("{}"), Plan::Remove(Keep::Nothing));
+    changed(&home.settings("{}"), Plan::Remove(Keep::Backup));
 }
 
 /// A JSON value with hooks of anyone in it, some of them ours, written in any way.
@@ -952,24 +945,59 @@ fn is_part(part: &str, whole: &str) -> bool {
         .all(|byte| whole.any(|it| it == byte))
 }
 
+/// Claude's settings, behind a link: so they are never removed, even if all they hold is ours.
+struct Settings {
+    path: PathBuf,
+}
+
+impl Settings {
+    fn new(home: &Home) -> Settings {
+        let path = home.path("settings.json");
+        fs::write(home.path("behind.json"), "").unwrap();
+        symlink("behind.json", &path).unwrap();
+        Settings { path }
+    }
+
+    fn read(&self) -> HostFile {
+        HostFile::read(&self.path, telemetry_upload::world::now()).unwrap()
+    }
+
+    /// Puts this text there; what it means, and how our hooks stand in it.
+    fn hold(&self, text: &str) -> (Value, Standing) {
+        fs::write(&self.path, text).unwrap();
+        let standing = host_settings::standing(Host::Claude, "atomic", &self.read());
+        (serde_json::from_str(text).unwrap(), standing.unwrap())
+    }
+
+    /// What the text that is there would become.
+    fn after(&self, decide: fn(Host, &str, &HostFile) -> Result<Plan>) -> String {
+        match decide(Host::Claude, "atomic", &self.read()).unwrap() {
+            Plan::Write(text) => text,
+            Plan::Nothing => fs::read_to_string(&self.path).unwrap(),
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn installing_only_adds_and_removing_takes_only_that(before in settings()) {
-        let snippet = Snippet::parse(&Host::Claude.snippet("atomic")).unwrap();
-        let json = JsonText::parse(&before).unwrap();
-        let after = splice::add(&json, &snippet).unwrap();
+        let home = Home::new();
+        let settings = Settings::new(&home);
+        let (had, ours_before) = settings.hold(&before);
+        let after = settings.after(host_settings::install);
         prop_assert!(is_part(&before, &after), "{after}");
-        let added = JsonText::parse(&after).unwrap();
-        prop_assert!(contains(&added.value, &json.value), "{after}");
-        prop_assert_eq!(snippet.presence(&added.value), Presence::Whole);
-        prop_assert_eq!(&splice::add(&added, &snippet).unwrap(), &after);
-        let cut = splice::cut(&added, &snippet).unwrap();
-        let left = JsonText::parse(&cut).unwrap();
-        prop_assert_eq!(snippet.presence(&left.value), Presence::Nothing);
+        let (added, ours) = settings.hold(&after);
+        prop_assert!(contains(&added, &had), "{after}");
+        prop_assert_eq!(ours, Standing::Installed);
+        prop_assert_eq!(&settings.after(host_settings::install), &after);
+        let cut = settings.after(host_settings::uninstall);
+        let (left, ours) = settings.hold(&cut);
+        prop_assert_eq!(ours, Standing::Absent);
         prop_assert!(is_part(&cut, &after));
-        prop_assert!(contains(&added.value, &left.value) || snippet.presence(&json.value) != Presence::Nothing);
+        prop_assert!(contains(&added, &left) || ours_before != Standing::Absent);
     }
 }
 
@@ -978,9 +1006,8 @@ proptest! {
 
     #[test]
     fn any_settings_come_back_to_the_byte(before in settings()) {
-        let snippet = Snippet::parse(&Host::Claude.snippet("atomic")).unwrap();
-        prop_assume!(snippet.presence(&JsonText::parse(&before).unwrap().value) == Presence::Nothing);
         let home = Home::new();
+        prop_assume!(Settings::new(&home).hold(&before).1 == Standing::Absent);
         let path = home.settings(&before);
         let files = home.files();
         home.run(CLAUDE).said("put the hooks into ");
