@@ -197,18 +197,6 @@ impl Found {
         }
     }
 
-    fn missing(&self) -> &[String] {
-        match &self.standing {
-            Ok(Standing::Partly(missing)) => missing,
-            _ => &[],
-        }
-    }
-
-    fn why(&self) -> Option<String> {
-        let err = self.standing.as_ref().err()?;
-        Some(format!("{err:#}"))
-    }
-
     fn path(&self) -> String {
         let path = self.path.as_ref();
         path.map_or_else(|| "-".to_owned(), |path| path.display().to_string())
@@ -216,23 +204,26 @@ impl Found {
 
     fn line(&self) -> String {
         let (host, scope) = (self.host.name(), self.scope.name());
-        let mut line = format!("{host:9} {scope:8} {:15} {}", self.word(), self.path());
-        if !self.missing().is_empty() {
-            line += &format!(" (missing: {})", self.missing().join(", "));
+        let line = format!("{host:9} {scope:8} {:15} {}", self.word(), self.path());
+        match &self.standing {
+            Ok(Standing::Partly(missing)) => format!("{line} (missing: {})", missing.join(", ")),
+            Ok(_) => line,
+            Err(why) => format!("{line} ({why:#})"),
         }
-        if let Some(why) = self.why() {
-            line += &format!(" ({why})");
-        }
-        line
     }
 
     fn json(&self) -> Value {
+        let (missing, why) = match &self.standing {
+            Ok(Standing::Partly(missing)) => (missing.as_slice(), None),
+            Ok(_) => (&[][..], None),
+            Err(why) => (&[][..], Some(format!("{why:#}"))),
+        };
         json!({
             "host": self.host.name(),
             "scope": self.scope.name(),
             "status": self.word(),
-            "missing": self.missing(),
-            "why": self.why(),
+            "missing": missing,
+            "why": why,
             "path": self.path(),
         })
     }

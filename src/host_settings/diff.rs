@@ -1,112 +1,35 @@
 //! What changed between two texts, line by line, for a person to look at.
 
-/// Lines shown around a change.
+/// Lines shown around the change.
 const CONTEXT: usize = 2;
 
-/// Beyond so many pairs of lines the shortest difference is not looked for.
-const PAIRS_MAX: usize = 4_000_000;
-
-/// A line, and which text it is in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Line<'a> {
-    Both(&'a str),
-    Before(&'a str),
-    After(&'a str),
-}
-
-/// The lines that differ, `-` before those that go and `+` before those that come, with a little
-/// around them.
+/// Everything from the first line that differs to the last, `-` before the lines that go and `+` before
+/// those that come, with a little around them.
 pub(crate) fn show(before: &str, after: &str) -> Vec<String> {
-    let (before, after): (Vec<&str>, Vec<&str>) = (lines(before), lines(after));
-    let lines = compare(&before, &after);
-    let near = |index: usize| {
-        let around = index.saturating_sub(CONTEXT)..(index + CONTEXT + 1).min(lines.len());
-        lines[around]
-            .iter()
-            .any(|line| !matches!(line, Line::Both(_)))
-    };
-    let mut shown = Vec::new();
-    let mut skipped = false;
-    for (index, line) in lines.iter().enumerate() {
-        if !near(index) {
-            skipped = true;
-            continue;
-        }
-        if skipped && !shown.is_empty() {
-            shown.push("  …".to_owned());
-        }
-        skipped = false;
-        shown.push(match line {
-            Line::Both(line) => format!("  {line}"),
-            Line::Before(line) => format!("- {line}"),
-            Line::After(line) => format!("+ {line}"),
-        });
-    }
-    shown
-}
-
-fn lines(text: &str) -> Vec<&str> {
-    text.lines().collect()
-}
-
-fn compare<'a>(before: &[&'a str], after: &[&'a str]) -> Vec<Line<'a>> {
+    let (before, after): (Vec<&str>, Vec<&str>) =
+        (before.lines().collect(), after.lines().collect());
     let same = |(a, b): &(&&str, &&str)| a == b;
-    let start = before.iter().zip(after).take_while(same).count();
-    let (left, right) = (&before[start..], &after[start..]);
-    let end = left
+    let head = before.iter().zip(&after).take_while(same).count();
+    let (going, coming) = (&before[head..], &after[head..]);
+    let tail = going
         .iter()
         .rev()
-        .zip(right.iter().rev())
+        .zip(coming.iter().rev())
         .take_while(same)
         .count();
-    let (left, right) = (&left[..left.len() - end], &right[..right.len() - end]);
-    let mut lines: Vec<Line> = before[..start]
-        .iter()
-        .map(|line| Line::Both(line))
-        .collect();
-    lines.extend(shortest(left, right));
-    lines.extend(
-        before[before.len() - end..]
-            .iter()
-            .map(|line| Line::Both(line)),
-    );
-    lines
-}
-
-/// By the longest common subsequence.
-fn shortest<'a>(before: &[&'a str], after: &[&'a str]) -> Vec<Line<'a>> {
-    let width = after.len() + 1;
-    let common = if before.len() * after.len() > PAIRS_MAX {
-        Vec::new()
-    } else {
-        let mut common = vec![0_u32; (before.len() + 1) * width];
-        for i in (0..before.len()).rev() {
-            for j in (0..after.len()).rev() {
-                common[i * width + j] = if before[i] == after[j] {
-                    common[(i + 1) * width + j + 1] + 1
-                } else {
-                    common[(i + 1) * width + j].max(common[i * width + j + 1])
-                };
-            }
-        }
-        common
-    };
-    let at = |i: usize, j: usize| common.get(i * width + j).copied().unwrap_or(0);
-    let (mut i, mut j) = (0, 0);
-    let mut lines = Vec::new();
-    while i < before.len() || j < after.len() {
-        if i < before.len() && j < after.len() && before[i] == after[j] {
-            lines.push(Line::Both(before[i]));
-            (i, j) = (i + 1, j + 1);
-        } else if i < before.len() && (j == after.len() || at(i + 1, j) >= at(i, j + 1)) {
-            lines.push(Line::Before(before[i]));
-            i += 1;
-        } else {
-            lines.push(Line::After(after[j]));
-            j += 1;
-        }
+    let (going, rest) = going.split_at(going.len() - tail);
+    let coming = &coming[..coming.len() - tail];
+    if going.is_empty() && coming.is_empty() {
+        return Vec::new();
     }
-    lines
+    let marked = |mark: &'static str| move |line: &&str| format!("{mark} {line}");
+    let lead = before[head.saturating_sub(CONTEXT)..head]
+        .iter()
+        .map(marked(" "));
+    lead.chain(going.iter().map(marked("-")))
+        .chain(coming.iter().map(marked("+")))
+        .chain(rest.iter().take(CONTEXT).map(marked(" ")))
+        .collect()
 }
 
 #[cfg(test)]
@@ -124,11 +47,8 @@ mod tests {
         check("a b c d e", "a b x c d e", "  a|  b|+ x|  c|  d");
         check("a b c", "a x c", "  a|- b|+ x|  c");
         check("", "a b", "+ a|+ b");
-        check(
-            "a b c d e f g h",
-            "x b c d e f g y",
-            "- a|+ x|  b|  c|  …|  f|  g|- h|+ y",
-        );
-        check("a b c d", "b c x d", "- a|  b|  c|+ x|  d");
+        check("a b c d", "x b y d", "- a|- b|- c|+ x|+ b|+ y|  d");
+        check("a a b", "a b", "  a|- a|  b");
+        check("a b", "", "- a|- b");
     }
 }
