@@ -2,8 +2,11 @@
 //! every other byte kept.
 
 use anyhow::{Context, Result, bail};
+use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::Value;
+use serde_json::value::RawValue;
 use std::collections::BTreeSet;
+use std::fmt;
 use std::ops::Range;
 
 /// A value, and where it stands.
@@ -95,111 +98,69 @@ impl JsonText<'_> {
     /// The text is not strict JSON, or an object has two members of one name, of which a reader may
     /// take either.
     pub(super) fn parse(text: &str) -> Result<JsonText<'_>> {
-        // serde_json is the judge of the syntax, and of the depth: 128 levels. The scan only measures
-        // what it accepted.
+        // It judges the depth, too: 128 levels.
         let value = serde_json::from_str(text).context("it is not strict JSON")?;
-        let mut scan = Scan { text, at: 0 };
-        scan.blanks();
-        let root = scan.value()?;
+        let root = node(text, serde_json::from_str(text)?)?;
         Ok(JsonText { text, value, root })
     }
 }
 
-/// How far the text is measured.
-struct Scan<'a> {
-    text: &'a str,
-    at: usize,
+fn node(text: &str, raw: &RawValue) -> Result<Node> {
+    let span = span(text, raw);
+    let body = match raw.get().as_bytes().first() {
+        Some(b'{') => Body::Object(members(text, serde_json::from_str(raw.get())?)?),
+        Some(b'[') => {
+            let elements: Vec<&RawValue> = serde_json::from_str(raw.get())?;
+            let nodes = elements.into_iter().map(|element| node(text, element));
+            Body::List(nodes.collect::<Result<_>>()?)
+        }
+        _ => Body::Plain,
+    };
+    Ok(Node { span, body })
 }
 
-impl Scan<'_> {
-    fn peek(&self) -> Option<u8> {
-        self.text.as_bytes().get(self.at).copied()
+fn members(text: &str, pairs: Pairs) -> Result<Vec<Member>> {
+    let mut names = BTreeSet::new();
+    let mut members = Vec::new();
+    for (name, value) in pairs.0 {
+        let start = span(text, name).start;
+        let name: String = serde_json::from_str(name.get())?;
+        if !names.insert(name.clone()) {
+            bail!("an object in it has two members of the name {name:?}");
+        }
+        let value = node(text, value)?;
+        members.push(Member { name, start, value });
+    }
+    Ok(members)
+}
+
+/// Where this part of the text stands in it.
+fn span(text: &str, part: &RawValue) -> Range<usize> {
+    let start = part.get().as_ptr().addr() - text.as_ptr().addr();
+    start..start + part.get().len()
+}
+
+/// The members of an object, all of them, as they are written.
+struct Pairs<'a>(Vec<(&'a RawValue, &'a RawValue)>);
+
+impl<'de> Deserialize<'de> for Pairs<'de> {
+    fn deserialize<D: Deserializer<'de>>(object: D) -> Result<Self, D::Error> {
+        object.deserialize_map(Pairs(Vec::new()))
+    }
+}
+
+impl<'de> Visitor<'de> for Pairs<'de> {
+    type Value = Self;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter) -> fmt::Result {
+        formatter.write_str("an object")
     }
 
-    fn blanks(&mut self) {
-        while let Some(b' ' | b'\t' | b'\r' | b'\n') = self.peek() {
-            self.at += 1;
+    fn visit_map<A: MapAccess<'de>>(mut self, mut members: A) -> Result<Self, A::Error> {
+        while let Some(pair) = members.next_entry()? {
+            self.0.push(pair);
         }
-    }
-
-    fn value(&mut self) -> Result<Node> {
-        let start = self.at;
-        let body = match self.peek() {
-            Some(b'{') => Body::Object(self.members()?),
-            Some(b'[') => Body::List(self.elements()?),
-            Some(b'"') => {
-                self.string();
-                Body::Plain
-            }
-            _ => {
-                while !matches!(
-                    self.peek(),
-                    None | Some(b' ' | b'\t' | b'\r' | b'\n' | b',' | b']' | b'}')
-                ) {
-                    self.at += 1;
-                }
-                Body::Plain
-            }
-        };
-        Ok(Node {
-            span: start..self.at,
-            body,
-        })
-    }
-
-    /// Steps behind the string that begins here.
-    fn string(&mut self) {
-        self.at += 1;
-        while let Some(byte) = self.peek() {
-            self.at += if byte == b'\\' { 2 } else { 1 };
-            if byte == b'"' {
-                return;
-            }
-        }
-    }
-
-    fn elements(&mut self) -> Result<Vec<Node>> {
-        let mut elements = Vec::new();
-        self.at += 1; // The bracket.
-        while self.comes_before(b']') {
-            elements.push(self.value()?);
-        }
-        Ok(elements)
-    }
-
-    fn members(&mut self) -> Result<Vec<Member>> {
-        let mut members = Vec::new();
-        let mut names = BTreeSet::new();
-        self.at += 1; // The bracket.
-        while self.comes_before(b'}') {
-            let start = self.at;
-            self.string();
-            let name = self.text.get(start..self.at).unwrap_or_default();
-            let name: String = serde_json::from_str(name).context("it is not strict JSON")?;
-            if !names.insert(name.clone()) {
-                bail!("an object in it has two members of the name {name:?}");
-            }
-            self.blanks();
-            self.at += 1; // The colon.
-            self.blanks();
-            let value = self.value()?;
-            members.push(Member { name, start, value });
-        }
-        Ok(members)
-    }
-
-    /// Steps to the next child and says so, or steps behind the closing bracket.
-    fn comes_before(&mut self, close: u8) -> bool {
-        self.blanks();
-        if self.peek() == Some(b',') {
-            self.at += 1;
-            self.blanks();
-        }
-        let more = self.peek().is_some_and(|byte| byte != close);
-        if !more {
-            self.at += 1;
-        }
-        more
+        Ok(self)
     }
 }
 
