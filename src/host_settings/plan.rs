@@ -116,7 +116,7 @@ pub fn command(host: Host, app: &str) -> Option<String> {
 /// Does it, and says where the backup is, if there is one.
 ///
 /// # Errors
-/// What could not be done; the file is as it was.
+/// What could not be done.
 pub fn carry_out(plan: &Plan, file: &HostFile) -> Result<Option<PathBuf>> {
     match plan {
         Plan::Nothing => Ok(None),

@@ -30,6 +30,7 @@ mod flush;
 mod found;
 mod golden;
 mod hook;
+mod hooks_anywhere;
 mod hooks_install;
 mod law;
 mod limits;
