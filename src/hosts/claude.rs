@@ -1,7 +1,7 @@
 //! Claude Code (measured with 2.1.329): hooks in its settings or in a plugin.
 
 use super::place::{Place, Whose};
-use super::{Dialect, CommandIn, TurnKey};
+use super::{CommandIn, Dialect, TurnKey};
 
 pub(super) const DIALECT: Dialect = Dialect {
     session: "session_id",

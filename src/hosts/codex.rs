@@ -1,7 +1,7 @@
 //! Codex CLI (measured with 0.169.0): Claude's format, with a turn's id.
 
 use super::place::{Place, Whose};
-use super::{Dialect, CommandIn, TurnKey};
+use super::{CommandIn, Dialect, TurnKey};
 
 pub(super) const DIALECT: Dialect = Dialect {
     session: "session_id",

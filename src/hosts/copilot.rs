@@ -2,7 +2,7 @@
 //! what the payload looks like: ours are `PascalCase`, and so it looks like Claude's.
 
 use super::place::{Place, Whose};
-use super::{Dialect, CommandIn, TurnKey};
+use super::{CommandIn, Dialect, TurnKey};
 
 pub(super) const DIALECT: Dialect = Dialect {
     session: "session_id",

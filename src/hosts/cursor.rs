@@ -1,7 +1,7 @@
 //! Cursor (after its documentation; never run).
 
 use super::place::{Place, Whose};
-use super::{Dialect, CommandIn, TurnKey};
+use super::{CommandIn, Dialect, TurnKey};
 
 pub(super) const DIALECT: Dialect = Dialect {
     session: "conversation_id",

@@ -1,7 +1,7 @@
 //! Gemini CLI (measured with 0.61.0).
 
 use super::place::{Place, Whose};
-use super::{Dialect, CommandIn, TurnKey};
+use super::{CommandIn, Dialect, TurnKey};
 
 pub(super) const DIALECT: Dialect = Dialect {
     session: "session_id",

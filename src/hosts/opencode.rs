@@ -2,7 +2,7 @@
 //! happened under `OpenCode`'s own names.
 
 use super::place::{Place, Whose};
-use super::{Dialect, CommandIn, TurnKey};
+use super::{CommandIn, Dialect, TurnKey};
 
 pub(super) const DIALECT: Dialect = Dialect {
     session: "session_id",
