@@ -7,8 +7,9 @@
 //! A thousand events in a minute must not start a thousand passes, and the last of them must not be
 //! left behind either. So a detached pass stays for a while after its work, holding `detached.lock`,
 //! then lets the lock go and looks once more. Whoever appends an event and finds the lock taken may
-//! leave: that last look is yet to come, or a pass is just being started. The lock is handed over: whoever starts the pass takes it, and
-//! the pass is born with it as its standard input, so of many who ask at once one starts one.
+//! leave: that last look is yet to come, or a pass is just being started. The lock is handed over:
+//! whoever starts the pass takes it, and the pass is born with it as its standard input, so of many
+//! who ask at once one starts one.
 
 use crate::consent::{self, Consent};
 use crate::lock;

@@ -28,6 +28,7 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use serde::Serialize;
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
+use std::fmt;
 use std::path::Path;
 
 /// Records the events of one application, if the person agreed.
@@ -45,6 +46,15 @@ pub enum Recorded {
     Written(String),
     /// Telemetry is off, by this rule; nothing was written.
     Off(Rule),
+}
+
+impl fmt::Display for Recorded {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Recorded::Written(id) => write!(f, "recorded event {id}"),
+            Recorded::Off(rule) => write!(f, "nothing is recorded, telemetry is off: {rule}"),
+        }
+    }
 }
 
 impl Recorder {

@@ -42,7 +42,7 @@ fn hear(flags: &Hook, env: &BTreeMap<String, String>) -> Result<String> {
     let application = &flags.application;
     let recorder = Recorder::within(application.app(), application.data_dir(), env.clone())?;
     if let Some(rule) = recorder.denied() {
-        bail!("nothing is recorded, telemetry is off: {rule}");
+        bail!(Recorded::Off(rule));
     }
     let wait_max = if flags.late {
         os::leave_session().context("cannot leave the session")?;
@@ -91,8 +91,8 @@ fn record(
     };
     let words = match session::note(recorder, &notice, world::now())? {
         Noted::Known => format!("another hook of {} has recorded this", host.name()),
-        Noted::New(Recorded::Written(id)) => format!("recorded event {id} of {}", host.name()),
-        Noted::New(Recorded::Off(rule)) => bail!("nothing is recorded, telemetry is off: {rule}"),
+        Noted::New(off @ Recorded::Off(_)) => bail!(off),
+        Noted::New(written) => format!("{written} of {}", host.name()),
     };
     // What others left behind goes at a start; at an end, what this session leaves.
     if !matches!(notice.what, What::Command(_)) {

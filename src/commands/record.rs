@@ -32,12 +32,11 @@ pub fn run(flags: &Record, env: &BTreeMap<String, String>) -> ExitCode {
 fn record(flags: &Record, env: &BTreeMap<String, String>) -> Result<String> {
     let application = &flags.application;
     let recorder = Recorder::within(application.app(), application.data_dir(), env.clone())?;
-    let off = |rule| anyhow!("nothing is recorded, telemetry is off: {rule}");
     let mut event = match &flags.event {
         Some(name) => Map::from_iter([("eventType".to_owned(), name.as_str().into())]),
         // What nobody wants to know is not read either.
         None => match recorder.denied() {
-            Some(rule) => return Err(off(rule)),
+            Some(rule) => bail!(Recorded::Off(rule)),
             None => from_stdin()?,
         },
     };
@@ -48,8 +47,8 @@ fn record(flags: &Record, env: &BTreeMap<String, String>) -> Result<String> {
             .map(|(name, text)| (name.clone(), value(name, text))),
     );
     let words = match recorder.append(event)? {
-        Recorded::Written(id) => format!("recorded event {id}"),
-        Recorded::Off(rule) => return Err(off(rule)),
+        off @ Recorded::Off(_) => bail!(off),
+        written @ Recorded::Written(_) => written.to_string(),
     };
     if !flags.spawn {
         return Ok(words);
