@@ -9,11 +9,15 @@ use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
+/// What makes signals do what they usually do: whoever runs the tests may ignore some, as `nohup` does,
+/// and a shell cannot undo that.
+const USUAL_SIGNALS: [&str; 2] = ["env", "--default-signal=HUP,INT,TERM"];
+
 /// A shell with the sandbox's environment.
 fn shell(sandbox: &Sandbox, script: &str) -> Command {
-    let mut shell = Command::new("sh");
+    let mut shell = Command::new(USUAL_SIGNALS[0]);
     shell
-        .args(["-c", script, BINARY])
+        .args([USUAL_SIGNALS[1], "sh", "-c", script, BINARY])
         .env_clear()
         .envs(&sandbox.env)
         .env("PATH", "/usr/bin:/bin")
@@ -258,7 +262,9 @@ fn in_terminal(sandbox: &Sandbox, script: &str) -> (Child, OwnedFd) {
             .unwrap()
     };
     let leader = Command::new("setsid")
-        .args(["-c", "sh", "-c", script, BINARY])
+        .arg("-c")
+        .args(USUAL_SIGNALS)
+        .args(["sh", "-c", script, BINARY])
         .env_clear()
         .envs(&sandbox.env)
         .env("PATH", "/usr/bin:/bin")
