@@ -11,7 +11,7 @@ use crate::paths::Paths;
 use chrono::{DateTime, Datelike, SecondsFormat, Utc};
 use serde_json::{Map, Value};
 use std::fs;
-use std::io::{self, Read};
+use std::io;
 use std::path::Path;
 
 /// The id in telemetry.json as it was read.
@@ -125,11 +125,10 @@ fn replace(path: &Path, new: &Replacement, before: &[u8], after: &[u8]) -> io::R
     }
     new.exchange()?;
     let inode = |path: &Path| fs::symlink_metadata(path).map(|found| os::inode(&found));
-    let mut content = Vec::new();
-    let read = (&current).read_to_end(&mut content);
+    let content = os::read_up_to(&current, before.len() as u64);
     let is_wanted = matches!(&lease, Lease::Held(held) if held.is_wanted());
     let is_same = inode(new.other()).ok() == Some(os::inode(&current.metadata()?));
-    if is_same && read.is_ok() && content == before && !is_wanted {
+    if is_same && content.is_ok_and(|content| content == before) && !is_wanted {
         return Ok(Some(()));
     }
     new.exchange()?;

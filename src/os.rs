@@ -61,11 +61,17 @@ pub fn open(path: &Path, open: Open) -> io::Result<File> {
 /// # Errors
 /// `FileTooLarge` beyond `bytes_max`: it is not what its name says, and is not read into memory.
 pub fn read_small(path: &Path, bytes_max: u64) -> io::Result<Vec<u8>> {
+    read_up_to(&open(path, Open::Read)?, bytes_max)
+}
+
+/// Reads the rest of a file that is known to be small.
+///
+/// # Errors
+/// `FileTooLarge` beyond `bytes_max`.
+pub fn read_up_to(file: &File, bytes_max: u64) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     // One byte more than allowed tells a file of exactly the limit from a longer one.
-    let read = open(path, Open::Read)?
-        .take(bytes_max + 1)
-        .read_to_end(&mut bytes)?;
+    let read = file.take(bytes_max + 1).read_to_end(&mut bytes)?;
     if read as u64 > bytes_max {
         return Err(io::ErrorKind::FileTooLarge.into());
     }

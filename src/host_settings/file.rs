@@ -6,7 +6,7 @@ use crate::os::{self, Open};
 use anyhow::{Context, Result, bail};
 use chrono::{DateTime, Utc};
 use std::fs::{self, File, Metadata, OpenOptions};
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 /// Settings are kilobytes. What is larger is something else, and measuring it would take memory many
@@ -229,16 +229,18 @@ fn file_name(path: &Path) -> String {
 }
 
 fn read(path: &Path) -> Result<Content> {
-    let mut bytes = Vec::new();
     let file = os::open(path, Open::Read)?;
     let metadata = file.metadata()?;
     if !os::owner_may_write(&metadata) {
         bail!("it is read-only");
     }
-    // One byte more than allowed tells a file of exactly the limit from a longer one.
-    let read = file.take(BYTES_MAX + 1).read_to_end(&mut bytes)?;
-    if read as u64 > BYTES_MAX {
-        bail!("it is larger than {} MB", BYTES_MAX / (1024 * 1024));
+    match os::read_up_to(&file, BYTES_MAX) {
+        Err(err) if err.kind() == io::ErrorKind::FileTooLarge => {
+            bail!("it is larger than {} MB", BYTES_MAX / (1024 * 1024))
+        }
+        read => Ok(Content {
+            bytes: read?,
+            metadata,
+        }),
     }
-    Ok(Content { bytes, metadata })
 }
