@@ -16,10 +16,9 @@ pub(super) const DIALECT: Dialect = Dialect {
         let name = env.get("AI_AGENT")?.strip_prefix("claude-code_")?;
         Some(name.split('_').next()?.replace('-', "."))
     },
-    // The variable alone proves nothing: whatever Claude starts inherits it.
     is_certain: |payload, env| {
-        let session = env.get("CLAUDE_CODE_SESSION_ID").map(String::as_str);
-        session.is_some() && session == payload.session() || payload.has_transcript_below(".claude")
+        payload.is_of_session_in(env, "CLAUDE_CODE_SESSION_ID")
+            || payload.has_transcript_below(".claude")
     },
 };
 

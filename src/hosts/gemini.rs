@@ -12,8 +12,8 @@ pub(super) const DIALECT: Dialect = Dialect {
     end: "SessionEnd",
     version: |_, _| None,
     is_certain: |payload, env| {
-        let session = env.get("GEMINI_SESSION_ID").map(String::as_str);
-        session.is_some() && session == payload.session() || payload.has_transcript_below(".gemini")
+        payload.is_of_session_in(env, "GEMINI_SESSION_ID")
+            || payload.has_transcript_below(".gemini")
     },
 };
 

@@ -151,6 +151,13 @@ impl Payload {
         self.text("session_id")
     }
 
+    /// Whether the session is the one that this variable names. The variable alone proves nothing:
+    /// whatever the host starts inherits it.
+    fn is_of_session_in(&self, env: &Env, variable: &str) -> bool {
+        let session = env.get(variable).map(String::as_str);
+        session.is_some() && session == self.session()
+    }
+
     /// Whether the transcript lies in the folder of this name. Where it lies tells the host; the path
     /// itself goes nowhere.
     fn has_transcript_below(&self, folder: &str) -> bool {
