@@ -71,13 +71,8 @@ pub fn start(
     if env.contains_key(GUARD) {
         return Ok(Started::No("this is a detached pass itself".to_owned()));
     }
-    if let Consent::Denied(rule) = consent::ask(env, app, &paths.consent()) {
-        return Ok(Started::No(format!("telemetry is off: {rule}")));
-    }
-    match outlook::look(paths, world::now())? {
-        Outlook::Waiting => {}
-        Outlook::Nothing => return Ok(Started::No("nothing is waiting".to_owned())),
-        Outlook::Paused(pause) => return Ok(Started::No(pause.reason)),
+    if let Some(why) = reason_to_stay(app, paths, env)? {
+        return Ok(Started::No(why));
     }
     let lock_file = open_lock(paths)?;
     loop {
@@ -100,6 +95,22 @@ pub fn start(
             return Ok(Started::busy());
         }
     }
+}
+
+/// Why a pass would be of no use, as far as a look can tell.
+fn reason_to_stay(
+    app: &str,
+    paths: &Paths,
+    env: &BTreeMap<String, String>,
+) -> Result<Option<String>> {
+    if let Consent::Denied(rule) = consent::ask(env, app, &paths.consent()) {
+        return Ok(Some(format!("telemetry is off: {rule}")));
+    }
+    Ok(match outlook::look(paths, world::now())? {
+        Outlook::Waiting => None,
+        Outlook::Nothing => Some("nothing is waiting".to_owned()),
+        Outlook::Paused(pause) => Some(pause.reason),
+    })
 }
 
 /// This program, for [`start`], to do a pass over these buffers.
@@ -161,8 +172,7 @@ fn without_our_own(arguments: impl IntoIterator<Item = OsString>) -> Vec<OsStrin
 /// The program is neither beside this one nor on the `PATH`.
 pub fn by_program(app: &str, paths: &Paths, env: &BTreeMap<String, String>) -> Result<()> {
     const NAME: &str = "telemetry-upload";
-    let is_denied = consent::ask(env, app, &paths.consent()) != Consent::Allowed;
-    if is_denied || outlook::look(paths, world::now())? != Outlook::Waiting {
+    if reason_to_stay(app, paths, env)?.is_some() {
         return Ok(());
     }
     let run = |program: OsString| {

@@ -16,7 +16,7 @@
 use crate::anonymous_id;
 use crate::append;
 use crate::consent::{self, Consent, Rule};
-use crate::detach;
+use crate::detach::{self, Started};
 use crate::event::{self, Age, DropReason};
 use crate::id;
 use crate::os;
@@ -139,6 +139,12 @@ impl Recorder {
     /// Where its files are.
     pub fn paths(&self) -> &Paths {
         &self.paths
+    }
+
+    /// Starts a detached pass of this very program, unless there is nothing for it to do.
+    pub(crate) fn detach(&self) -> Result<Started> {
+        let mut command = detach::this_program(&self.app, &self.paths)?;
+        detach::start(&self.app, &self.paths, &self.env, &mut command)
     }
 
     /// Starts a pass that outlives this process, unless there is nothing for it to do. The program

@@ -96,9 +96,7 @@ fn record(
     };
     // What others left behind goes at a start; at an end, what this session leaves.
     if !matches!(notice.what, What::Command(_)) {
-        let app = flags.application.app();
-        let mut command = detach::this_program(app, recorder.paths())?;
-        detach::start(app, recorder.paths(), env, &mut command)?;
+        recorder.detach()?;
     }
     Ok(words)
 }

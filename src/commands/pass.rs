@@ -5,7 +5,7 @@ use crate::consent::{self, Consent};
 use crate::detach;
 use crate::dry_run;
 use crate::ledger;
-use crate::outlook::{self, Outlook};
+use crate::outlook;
 use crate::paths::Paths;
 use crate::recorder::Recorder;
 use crate::session;
@@ -45,8 +45,10 @@ pub fn run(flags: &Upload, env: &BTreeMap<String, String>) -> Result<ExitCode> {
     let recorder = Recorder::within(app, data_dir, env.clone())?;
     let limits = Settings::resolve(flags, app, &paths).map(|settings| settings.limits);
     detach::run(limits.unwrap_or_default().gather, |mode| {
-        // A journal that cannot be cleared away must not stop the sending.
-        let _ = session::end_the_silent(&recorder, world::now());
+        if mode == Mode::Gathering {
+            // Calls that cannot be cleared away must not stop the sending.
+            let _ = session::end_the_silent(&recorder, world::now());
+        }
         pass(mode)
     })
 }
@@ -89,7 +91,7 @@ fn allowed(
         terminal::complain(warning);
     }
     // By far the most common case needs no thread, no certificate and no connection.
-    if let Ok(Outlook::Nothing) = outlook::look(paths, world::now()) {
+    if outlook::waiting(paths).is_ok_and(|names| names.is_empty()) {
         return Summary::ended(Ending::Nothing);
     }
     let _watchdog = watch(flags, paths, settings.limits.deadline);

@@ -1,7 +1,6 @@
 //! `telemetry-upload record`: one event, from the arguments or from standard input.
 
 use crate::cli::Record;
-use crate::detach;
 use crate::event::{self, DropReason};
 use crate::privacy::KNOWN;
 use crate::recorder::{Recorded, Recorder};
@@ -53,11 +52,7 @@ fn record(flags: &Record, env: &BTreeMap<String, String>) -> Result<String> {
     if !flags.spawn {
         return Ok(words);
     }
-    let started =
-        detach::this_program(application.app(), recorder.paths()).and_then(|mut command| {
-            detach::start(application.app(), recorder.paths(), env, &mut command)
-        });
-    Ok(match started {
+    Ok(match recorder.detach() {
         Ok(started) => format!("{words}; {started}"),
         Err(err) => format!("{words}; no pass was started: {err:#}"),
     })
