@@ -436,15 +436,20 @@ impl Sandbox {
             .collect()
     }
 
-    /// The event ids that were accepted, in order.
-    pub fn delivered(&self) -> Vec<String> {
+    /// The envelopes that were accepted, in order.
+    pub fn accepted(&self) -> Vec<Value> {
         let exchanges = self.server.exchanges.lock().unwrap();
         exchanges
             .iter()
             .flat_map(|exchange| &exchange.verdicts)
             .filter(|(_, error)| error.is_none())
-            .map(|(envelope, _)| event_id(envelope))
+            .map(|(envelope, _)| envelope.clone())
             .collect()
+    }
+
+    /// The event ids that were accepted, in order.
+    pub fn delivered(&self) -> Vec<String> {
+        self.accepted().iter().map(event_id).collect()
     }
 
     /// Ids of the events that came over the wire, request by request.

@@ -1,0 +1,120 @@
+//! The torture suite: the promise, held against kills, full disks, power cuts, bad networks and the
+//! person's own edits. Every trial ends with the [`oracle`]'s account of every event.
+//!
+//! ```text
+//! cargo test --release --test torture -- [--quick | --full] [--seed N] [name…]
+//! ```
+//!
+//! `--quick`, which is also what a plain `cargo test` runs, takes two minutes; `--full` takes hours and
+//! gives the figures in README. What this machine does not allow is skipped, with the reason printed.
+
+#![cfg(target_os = "linux")]
+#![allow(
+    missing_docs,
+    unreachable_pub,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::disallowed_methods,
+    clippy::missing_panics_doc,
+    clippy::format_push_string,
+    clippy::print_stdout,
+    reason = "a test that cannot go on fails"
+)]
+
+#[path = "../it/kit.rs"]
+#[allow(dead_code, reason = "the other suite uses the rest")]
+mod kit;
+mod oracle;
+#[path = "../it/tools.rs"]
+#[allow(dead_code, reason = "the other suite uses the rest")]
+mod tools;
+
+use std::io::Write;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::process::ExitCode;
+use std::time::Instant;
+
+/// How much of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Size {
+    /// For every change.
+    Quick,
+    /// For a release.
+    Full,
+}
+
+impl Size {
+    /// One figure or the other.
+    pub fn pick<T>(self, quick: T, full: T) -> T {
+        match self {
+            Size::Quick => quick,
+            Size::Full => full,
+        }
+    }
+}
+
+/// What a trial is given.
+#[derive(Clone, Copy, Debug)]
+pub struct Given {
+    pub size: Size,
+    /// Where its random choices begin; printed, so that a failure can be repeated.
+    pub seed: u64,
+}
+
+/// How a trial ended that did not fail; one that fails panics.
+#[derive(Debug)]
+pub enum Ended {
+    /// The promise held; the figures in words.
+    Held(String),
+    /// This machine does not allow it; why.
+    Skipped(String),
+}
+
+/// Its name, and what it does.
+type Trial = (&'static str, fn(Given) -> Ended);
+
+const TRIALS: &[Trial] = &[];
+
+fn main() -> ExitCode {
+    let mut given = Given {
+        size: Size::Quick,
+        seed: 1,
+    };
+    let mut names = Vec::new();
+    let mut arguments = std::env::args().skip(1);
+    while let Some(argument) = arguments.next() {
+        match argument.as_str() {
+            "--quick" => given.size = Size::Quick,
+            "--full" => given.size = Size::Full,
+            "--seed" => given.seed = arguments.next().unwrap().parse().unwrap(),
+            // What `cargo test -- …` means for the other tests.
+            other if other.starts_with('-') => {}
+            _ => names.push(argument),
+        }
+    }
+    let mut failed = 0;
+    for (name, trial) in TRIALS {
+        if !names.is_empty() && !names.iter().any(|wanted| name.contains(wanted.as_str())) {
+            continue;
+        }
+        print!("torture {name} ... ");
+        std::io::stdout().flush().unwrap();
+        let begun = Instant::now();
+        let ended = catch_unwind(AssertUnwindSafe(|| trial(given)));
+        let seconds = begun.elapsed().as_secs();
+        match ended {
+            Ok(Ended::Held(figures)) => println!("held: {figures} ({seconds} s)"),
+            Ok(Ended::Skipped(why)) => println!("skipped: {why}"),
+            Err(_) => {
+                println!("FAILED ({seconds} s, seed {})", given.seed);
+                failed += 1;
+            }
+        }
+    }
+    if failed == 0 {
+        ExitCode::SUCCESS
+    } else {
+        println!("{failed} failed");
+        ExitCode::FAILURE
+    }
+}
