@@ -28,7 +28,7 @@ pub fn line(paths: &Paths, buffer: &str, line: &[u8]) -> Result<()> {
     let held = lock::take(lock_file, lock::WAIT_OF_PRODUCER).with_context(context)?;
     let mut bytes = Vec::with_capacity(line.len() + 2);
     // Without the lock somebody may be in the middle of a line. A blank line costs nothing.
-    if held.is_none() || ends_torn(&file).with_context(context)? {
+    if held.is_none() || os::ends_torn(&file).with_context(context)? {
         bytes.push(b'\n');
     }
     bytes.extend_from_slice(line);
@@ -45,15 +45,6 @@ fn open(path: &Path) -> io::Result<File> {
         }
     })?;
     opened.ok_or_else(|| io::ErrorKind::WouldBlock.into())
-}
-
-fn ends_torn(file: &File) -> io::Result<bool> {
-    let length = file.metadata()?.len();
-    let mut last = [b'\n'];
-    if length > 0 {
-        os::read_at(file, &mut last, length - 1)?;
-    }
-    Ok(last != *b"\n")
 }
 
 #[cfg(test)]

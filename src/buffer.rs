@@ -79,10 +79,7 @@ impl Buffer {
     /// A buffer or cursor that is not a plain file of this user's own, or cannot be read or synced.
     pub fn open(paths: &Paths, name: &str) -> Result<Buffer> {
         let buffer = Buffer::look(paths, name, Open::Update)?;
-        buffer
-            .file
-            .sync_data()
-            .with_context(|| format!("cannot sync {}", buffer.path.display()))?;
+        os::sync(&buffer.file).with_context(|| format!("cannot sync {}", buffer.path.display()))?;
         Ok(buffer)
     }
 
@@ -207,7 +204,7 @@ impl Buffer {
         }
         let end = appended.with_context(context)?;
         drop(held);
-        self.file.sync_data().with_context(context)?;
+        os::sync(&self.file).with_context(context)?;
         self.own.push(end - block.len() as u64..end);
         Ok(())
     }
@@ -217,7 +214,7 @@ impl Buffer {
     fn take_back(&self, length: u64) {
         let lease = lease::take(&self.file);
         if !matches!(lease, Lease::Refused) {
-            let _ = self.file.set_len(length);
+            let _ = os::truncate(&self.file, length);
         }
     }
 

@@ -183,7 +183,7 @@ impl Cursor {
         let last = Slot::highest(&bytes).unwrap_or_default();
         if bytes.len() < 2 * SLOT_BYTES {
             os::write_at(&file, &[last.encode(), last.encode()].concat(), 0)?;
-            file.sync_all()?;
+            os::sync(&file)?;
             if let Some(folder) = path.parent() {
                 os::sync_dir(folder)?;
             }
@@ -209,7 +209,7 @@ impl Cursor {
             &next.encode(),
             next.sequence % 2 * SLOT_BYTES as u64,
         )?;
-        self.file.sync_data()?;
+        os::sync(&self.file)?;
         self.last = next;
         Ok(())
     }

@@ -4,8 +4,7 @@
 use crate::os::{self, Open};
 use anyhow::{Context, Result};
 use std::ffi::OsString;
-use std::fs;
-use std::io::{self, Write};
+use std::io;
 use std::path::Path;
 
 /// rejected.jsonl: 1 MB in two generations.
@@ -55,11 +54,15 @@ fn append_some(
     if length > 0 && !fits(length, &lines[0]) {
         let mut old = OsString::from(path);
         old.push(".1");
-        fs::rename(path, old)?;
+        os::rename(path, Path::new(&old))?;
         file = os::open(path, Open::Append)?;
         length = 0;
     }
     let mut block = Vec::new();
+    // The process may have ended in the middle of the last line.
+    if os::ends_torn(&file)? {
+        block.push(b'\n');
+    }
     let mut count = 0;
     for line in lines {
         if count > 0 && !fits(length + block.len() as u64, line) {
@@ -69,9 +72,9 @@ fn append_some(
         block.push(b'\n');
         count += 1;
     }
-    file.write_all(&block)?;
+    os::write_once(&file, &block)?;
     if durable == Durable::Now {
-        file.sync_data()?;
+        os::sync(&file)?;
         if let (0, Some(folder)) = (length, path.parent()) {
             os::sync_dir(folder)?;
         }
@@ -93,8 +96,8 @@ mod tests {
         for texts in appends {
             append(&path, 10, &lines(texts), Durable::Eventually).unwrap();
         }
-        let old = fs::read_to_string(dir.path().join("log.1")).unwrap_or_default();
-        assert_eq!([old, fs::read_to_string(&path).unwrap()], expected);
+        let old = std::fs::read_to_string(dir.path().join("log.1")).unwrap_or_default();
+        assert_eq!([old, std::fs::read_to_string(&path).unwrap()], expected);
     }
 
     #[test]
@@ -104,6 +107,15 @@ mod tests {
             &[&["one"], &["two"], &["three"], &["four"], &["five"]],
             ["three\n", "four\nfive\n"],
         );
+    }
+
+    #[test]
+    fn a_line_cut_short_by_a_crash_does_not_take_the_next_one_with_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("log");
+        std::fs::write(&path, "tor").unwrap();
+        append(&path, 20, &lines(&["one"]), Durable::Eventually).unwrap();
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "tor\none\n");
     }
 
     #[test]

@@ -85,9 +85,7 @@ pub fn sent(paths: &Paths, copy: SentCopy, lines: &[(&Judged, &Fate)]) {
 /// Says in the lock file who holds it. Only people read it, so a failure is let go.
 pub fn note_owner(lock_file: &File, now: DateTime<Utc>) {
     let note = format!("pid {} since {}\n", std::process::id(), stamp(now));
-    let _ = lock_file
-        .set_len(0)
-        .and_then(|()| os::write_at(lock_file, note.as_bytes(), 0));
+    let _ = os::truncate(lock_file, 0).and_then(|()| os::write_at(lock_file, note.as_bytes(), 0));
 }
 
 /// Closes the books of one round: state and log. Both may be lost at the price of a pause forgotten,

@@ -150,4 +150,8 @@ pub mod terminal;
 pub mod commands;
 pub mod emulator;
 
+#[cfg(all(test, target_os = "linux"))]
+#[path = "../tests/torture/steps/mod.rs"]
+mod torture;
+
 pub use recorder::{Recorded, Recorder};

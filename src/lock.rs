@@ -20,6 +20,8 @@ impl Held<'_> {
 
 impl Drop for Held<'_> {
     fn drop(&mut self) {
+        #[cfg(test)]
+        crate::os::faults::unlocking();
         // Closing the descriptor or dying releases it too, so there is nothing to do about a failure.
         let _ = fs2::FileExt::unlock(self.0);
     }

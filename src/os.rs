@@ -1,8 +1,12 @@
 //! The little that differs between systems: opening files safely, positioned reads and writes, the
 //! one append, reading what may never come, leaving a session, and how long the machine has been up.
-//! Everything else is portable.
+//! Everything else is portable. Every step that changes what is on the disk is taken here, so that tests
+//! can end the process at each of them, fail it, or do something in between.
 //!
 //! Only Linux has been run.
+
+#[cfg(test)]
+pub(crate) mod faults;
 
 #[cfg(unix)]
 #[path = "os/unix.rs"]
@@ -33,6 +37,14 @@ pub enum Open {
     New,
 }
 
+/// A step that changes what is on the disk: outside of tests, nothing.
+macro_rules! step {
+    ($step:expr) => {
+        #[cfg(test)]
+        faults::take($step)?;
+    };
+}
+
 /// Opens a file in the data folder without following a symbolic link, and refuses what is not a
 /// plain file of this user's own with a single name. The open itself never hangs, not even on a FIFO.
 ///
@@ -47,6 +59,8 @@ pub fn open(path: &Path, open: Open) -> io::Result<File> {
         Open::Append => options.read(true).append(true).create(true),
         Open::New => options.write(true).create_new(true),
     };
+    #[cfg(test)]
+    faults::opening(path, open)?;
     let file = system::open_nofollow(&mut options, path)?;
     let metadata = file.metadata()?;
     if !metadata.is_file() {
@@ -91,10 +105,10 @@ impl Replacement {
         let mut name = path.as_os_str().to_owned();
         name.push(".new");
         let new = PathBuf::from(name);
-        let mut file = open(&new, Open::Create)?;
-        file.set_len(0)?;
-        file.write_all(bytes)?;
-        file.sync_data()?;
+        let file = open(&new, Open::Create)?;
+        truncate(&file, 0)?;
+        write_at(&file, bytes, 0)?;
+        sync(&file)?;
         Ok(Replacement {
             new,
             path: path.to_owned(),
@@ -103,7 +117,7 @@ impl Replacement {
 
     /// Puts it in its place, in one step.
     pub fn put(self) -> io::Result<()> {
-        fs::rename(&self.new, &self.path)
+        rename(&self.new, &self.path)
     }
 
     /// Puts it in its place, in one step, and takes what was there: the two have changed places.
@@ -164,9 +178,28 @@ pub fn copy_access(to: &File, from: &Metadata) -> io::Result<()> {
     to.set_permissions(from.permissions())
 }
 
+/// Makes the content of a file durable.
+pub fn sync(file: &File) -> io::Result<()> {
+    step!(faults::Step::Sync(file));
+    file.sync_data()
+}
+
 /// Makes the names in a folder durable, so that a file just made in it survives a power cut.
 pub fn sync_dir(path: &Path) -> io::Result<()> {
+    step!(faults::Step::SyncDir(path));
     system::sync_dir(path)
+}
+
+/// Cuts a file down to `length` bytes.
+pub fn truncate(file: &File, length: u64) -> io::Result<()> {
+    step!(faults::Step::Truncate(file, length));
+    file.set_len(length)
+}
+
+/// Gives a file another name, in one step; whatever had that name is gone.
+pub fn rename(from: &Path, to: &Path) -> io::Result<()> {
+    step!(faults::Step::Rename(from, to));
+    fs::rename(from, to)
 }
 
 /// Fills as much of `into` as the file holds from `offset` on; short only at the end of the file.
@@ -187,7 +220,13 @@ pub fn read_at(file: &File, into: &mut [u8], offset: u64) -> io::Result<usize> {
 pub fn write_at(file: &File, bytes: &[u8], offset: u64) -> io::Result<()> {
     let mut written = 0;
     while written < bytes.len() {
-        match system::write_once_at(file, &bytes[written..], offset + written as u64) {
+        let (rest, at) = (&bytes[written..], offset + written as u64);
+        #[cfg(test)]
+        let rest = match faults::write(file, rest, at) {
+            Err(err) if err.kind() == io::ErrorKind::Interrupted => continue,
+            rest => rest?,
+        };
+        match system::write_once_at(file, rest, at) {
             Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
             Ok(bytes) => written += bytes,
             Err(err) if err.kind() == io::ErrorKind::Interrupted => {}
@@ -203,19 +242,23 @@ pub fn write_at(file: &File, bytes: &[u8], offset: u64) -> io::Result<()> {
 /// # Errors
 /// As [`write_once`].
 pub fn append(file: &File, path: &Path, bytes: &[u8]) -> io::Result<u64> {
-    let mut file = system::AppendMode::on(file, path)?;
-    write_once(file.writer(), bytes)?;
-    file.position()
+    let appending = system::AppendMode::on(file, path)?;
+    write_once(appending.file(), bytes)?;
+    appending.position()
 }
 
-/// Writes all of `bytes` with one write.
+/// Writes all of `bytes` with one write to a file that is open for appending.
 ///
 /// # Errors
 /// A short write is an error (`WriteZero`): the rest is not sent after it, because another producer's
 /// line may already stand there.
-pub fn write_once(mut to: impl Write, bytes: &[u8]) -> io::Result<()> {
+pub fn write_once(mut file: &File, bytes: &[u8]) -> io::Result<()> {
     loop {
-        match to.write(bytes) {
+        #[cfg(test)]
+        let written = faults::append(file, bytes).and_then(|piece| file.write(piece));
+        #[cfg(not(test))]
+        let written = file.write(bytes);
+        match written {
             Ok(written) if written == bytes.len() => return Ok(()),
             Ok(_) => {
                 return Err(io::Error::new(
@@ -227,6 +270,16 @@ pub fn write_once(mut to: impl Write, bytes: &[u8]) -> io::Result<()> {
             Err(err) => return Err(err),
         }
     }
+}
+
+/// Whether the last line of a file has no newline: what is appended next would be glued to it.
+pub fn ends_torn(file: &File) -> io::Result<bool> {
+    let length = file.metadata()?.len();
+    let mut last = [b'\n'];
+    if length > 0 {
+        read_at(file, &mut last, length - 1)?;
+    }
+    Ok(last != *b"\n")
 }
 
 /// What tells two files of the same name apart.

@@ -65,11 +65,11 @@ fn move_and_truncate(buffer: &mut Buffer) -> Result<Settled> {
         if !copied.catch_up(buffer, &mark, size)? {
             return Ok(Settled::Left);
         }
-        match truncate(buffer, &mark, size, copied.length)? {
+        match truncate(buffer, &mark, size, &copied.end)? {
             Cut::Done(settled) => {
                 // In this order: the cut is durable before the cursor says so, or a power cut could
                 // keep the cursor's 0 and not the truncation, and send what was delivered again.
-                buffer.file.sync_data()?;
+                os::sync(&buffer.file)?;
                 buffer.shifted(mark.offset);
                 buffer.commit(&Mark::default())?;
                 return Ok(settled);
@@ -91,7 +91,7 @@ fn pass_newlines(buffer: &mut Buffer) -> Result<()> {
     }
     if mark != buffer.mark {
         // A producer's blank line may not be on the disk yet; the cursor must not be ahead of it.
-        buffer.file.sync_data()?;
+        os::sync(&buffer.file)?;
     }
     buffer.commit(&mark)
 }
@@ -99,7 +99,8 @@ fn pass_newlines(buffer: &mut Buffer) -> Result<()> {
 /// The copy of the undelivered tail at the front of the file, as far as it has come.
 #[derive(Default)]
 struct Copied {
-    length: u64,
+    /// Where the copy ends, and what stands right before.
+    end: Mark,
     blanked: u64,
 }
 
@@ -108,9 +109,9 @@ impl Copied {
     /// vouch for the offset, or those changed.
     fn catch_up(&mut self, buffer: &Buffer, mark: &Mark, size: u64) -> io::Result<bool> {
         let tail = size - mark.offset;
-        if tail <= self.length {
+        if tail <= self.end.offset {
             // It shrank: the person's work, and theirs to keep.
-            return Ok(tail == self.length);
+            return Ok(tail == self.end.offset);
         }
         let room = mark.offset - mark.trail.bytes().len() as u64;
         let Some(blank_to) = next_newline(buffer, tail, room)? else {
@@ -118,16 +119,20 @@ impl Copied {
         };
         // Without the blanking a reader that has lost the cursor could meet a line of which one half
         // is from one event and one from another, and which parses.
-        let from = self.blanked.max(self.length);
-        if !write(buffer, mark, from, blank_to, |into, _| {
+        let from = Mark {
+            offset: self.blanked.max(self.end.offset),
+            ..Mark::default()
+        };
+        let blanks = |into: &mut [u8], _| {
             into.fill(b'\n');
             Ok(())
-        })? {
+        };
+        if write(buffer, mark, &from, blank_to, blanks)?.is_none() {
             return Ok(false);
         }
         self.blanked = self.blanked.max(blank_to);
-        buffer.file.sync_data()?;
-        let whole = write(buffer, mark, self.length, tail, |into, at| {
+        os::sync(&buffer.file)?;
+        let copied = write(buffer, mark, &self.end, tail, |into, at| {
             let read = os::read_at(&buffer.file, into, mark.offset + at)?;
             if read == into.len() {
                 Ok(())
@@ -135,35 +140,37 @@ impl Copied {
                 Err(io::ErrorKind::UnexpectedEof.into())
             }
         })?;
-        if whole {
-            buffer.file.sync_data()?;
-            self.length = tail;
-        }
-        Ok(whole)
+        let Some(end) = copied else {
+            return Ok(false);
+        };
+        os::sync(&buffer.file)?;
+        self.end = end;
+        Ok(true)
     }
 }
 
-/// Writes `from..to` piece by piece, comparing the vouching bytes before each; `false` if they
-/// changed: someone else edits the file, and it is theirs.
+/// Writes `from..to` piece by piece, comparing the vouching bytes before each, and returns where it
+/// ended; `None` if they changed: someone else edits the file, and it is theirs.
 fn write(
     buffer: &Buffer,
     mark: &Mark,
-    from: u64,
+    from: &Mark,
     to: u64,
     fill: impl Fn(&mut [u8], u64) -> io::Result<()>,
-) -> io::Result<bool> {
-    let mut piece = vec![0; COPY_BYTES];
-    let mut at = from;
-    while at < to {
-        let length = usize::try_from(to - at).map_or(COPY_BYTES, |left| left.min(COPY_BYTES));
-        fill(&mut piece[..length], at)?;
+) -> io::Result<Option<Mark>> {
+    let mut room = vec![0; COPY_BYTES];
+    let mut end = *from;
+    while end.offset < to {
+        let left = usize::try_from(to - end.offset);
+        let piece = &mut room[..left.map_or(COPY_BYTES, |left| left.min(COPY_BYTES))];
+        fill(piece, end.offset)?;
         if !mark.holds(&buffer.file)? {
-            return Ok(false);
+            return Ok(None);
         }
-        os::write_at(&buffer.file, &piece[..length], at)?;
-        at += length as u64;
+        os::write_at(&buffer.file, piece, end.offset)?;
+        end = end.after(piece);
     }
-    Ok(true)
+    Ok(Some(end))
 }
 
 /// The first offset at or after `from` that begins a line, if it is not beyond `room`.
@@ -190,8 +197,9 @@ enum Cut {
     Busy,
 }
 
-/// Truncates under lock and lease, if the file is still exactly what was copied.
-fn truncate(buffer: &Buffer, mark: &Mark, size: u64, length: u64) -> io::Result<Cut> {
+/// Truncates under lock and lease to where the copy ends, if the file is still exactly what was copied,
+/// and the copy stands: the person may have put back what was there before.
+fn truncate(buffer: &Buffer, mark: &Mark, size: u64, copy: &Mark) -> io::Result<Cut> {
     for tries in 1..=GUARD_TRIES_MAX {
         let Some(lock) = lock::take(buffer.lock_file(), lock::WAIT_OF_UPLOADER)? else {
             return Ok(Cut::Busy);
@@ -214,10 +222,10 @@ fn truncate(buffer: &Buffer, mark: &Mark, size: u64, length: u64) -> io::Result<
         if buffer.length()? != size {
             return Ok(Cut::Grew);
         }
-        if !mark.holds(&buffer.file)? {
+        if !mark.holds(&buffer.file)? || !copy.holds(&buffer.file)? {
             return Ok(Cut::Busy);
         }
-        buffer.file.set_len(length)?;
+        os::truncate(&buffer.file, copy.offset)?;
         return Ok(Cut::Done(settled));
     }
     Ok(Cut::Busy)

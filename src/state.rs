@@ -2,13 +2,15 @@
 //! is a pause forgotten and totals that begin anew.
 
 use crate::clock::Reading;
-use crate::os::{self, Replacement};
+use crate::os::{self, Open, Replacement};
 use crate::paths::Paths;
 use crate::retry::NOT_BEFORE_MAX;
 use anyhow::{Context, Result};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::io;
+use std::path::Path;
 
 /// The file is a few hundred bytes; more is not ours.
 const STATE_BYTES_MAX: u64 = 64 * 1024;
@@ -82,7 +84,8 @@ impl State {
         serde_json::from_slice(&bytes).unwrap_or_default()
     }
 
-    /// Replaces the file in one step.
+    /// Replaces the file in one step, or, where there is no room for a second one, writes over it: a
+    /// pause that a full disk imposes must be remembered on a full disk.
     ///
     /// # Errors
     /// The file, and why it could not be written.
@@ -91,9 +94,21 @@ impl State {
         let write = || -> Result<()> {
             let mut bytes = serde_json::to_vec_pretty(self)?;
             bytes.push(b'\n');
-            Ok(Replacement::write(&path, &bytes)?.put()?)
+            let replaced = Replacement::write(&path, &bytes).and_then(Replacement::put);
+            Ok(replaced.or_else(|err| write_over(&path, bytes).map_err(|_| err))?)
         };
         write().with_context(|| format!("cannot write {}", path.display()))
+    }
+
+    /// Makes sure that there is a file to write over.
+    ///
+    /// # Errors
+    /// As [`State::save`].
+    pub fn reserve(&self, paths: &Paths) -> Result<()> {
+        if paths.state().exists() {
+            return Ok(());
+        }
+        self.save(paths)
     }
 
     /// The pause that is in force. One that lies further ahead than any may is the work of a clock
@@ -103,6 +118,16 @@ impl State {
             .as_ref()
             .filter(|pause| now < pause.until && pause.until - now <= NOT_BEFORE_MAX)
     }
+}
+
+/// Writes within the blocks that the file has. A power cut in the middle leaves an empty state.
+fn write_over(path: &Path, mut bytes: Vec<u8>) -> io::Result<()> {
+    let file = os::open(path, Open::Update)?;
+    // The rest of what was there becomes blanks, which JSON may end in: nothing is given back.
+    let length = usize::try_from(file.metadata()?.len()).map_err(io::Error::other)?;
+    bytes.resize(bytes.len().max(length), b' ');
+    os::write_at(&file, &bytes, 0)?;
+    os::sync(&file)
 }
 
 #[cfg(test)]

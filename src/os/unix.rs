@@ -104,12 +104,13 @@ impl<'a> AppendMode<'a> {
         Ok(AppendMode(file))
     }
 
-    pub(super) fn writer(&mut self) -> &mut &'a File {
-        &mut self.0
+    pub(super) fn file(&self) -> &File {
+        self.0
     }
 
-    pub(super) fn position(&mut self) -> io::Result<u64> {
-        self.0.stream_position()
+    pub(super) fn position(&self) -> io::Result<u64> {
+        let mut file = self.0;
+        file.stream_position()
     }
 }
 

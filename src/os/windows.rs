@@ -69,12 +69,12 @@ impl AppendMode {
         Ok(AppendMode(OpenOptions::new().append(true).open(path)?))
     }
 
-    pub(super) fn writer(&mut self) -> &mut File {
-        &mut self.0
+    pub(super) fn file(&self) -> &File {
+        &self.0
     }
 
-    pub(super) fn position(&mut self) -> io::Result<u64> {
-        self.0.stream_position()
+    pub(super) fn position(&self) -> io::Result<u64> {
+        (&self.0).stream_position()
     }
 }
 

@@ -1,0 +1,121 @@
+//! The process ends before, or in the middle of, every step of a pass; and then again at every step of
+//! the pass that recovers.
+
+use super::{Answer, BATCH, Machine, is_full, say};
+use crate::os::faults::{Ended, Fault, Step};
+use crate::upload::Mode;
+
+/// What the server does meanwhile, and what comes of it: which paths through a pass are taken.
+fn scenarios() -> Vec<(&'static str, Vec<Answer>)> {
+    use Answer::{Accept, Lost, Partly, Status};
+    let kept = Partly(vec![1, 3], vec![]);
+    let mixed = Partly(vec![0, 4], vec![2]);
+    vec![
+        ("everything is delivered: truncated to nothing", vec![]),
+        (
+            "kept lines are appended again",
+            vec![kept.clone(), Accept, kept.clone()],
+        ),
+        (
+            "refused lines are written down",
+            vec![mixed.clone(), mixed.clone()],
+        ),
+        (
+            "down early: what is left does not fit over the delivered",
+            vec![Accept, Status(503)],
+        ),
+        (
+            "down late: what is left moves to the front",
+            vec![Accept, Accept, Accept, Accept, Status(503)],
+        ),
+        (
+            "kept, refused, then down: everything at once",
+            vec![mixed, Accept, kept, Accept, Accept, Lost],
+        ),
+    ]
+}
+
+/// Lines of the buffer: five batches, and a line that is no event.
+const EVENTS: usize = 5 * BATCH;
+
+fn machine(answers: &[Answer]) -> Machine {
+    let mut machine = Machine::new(answers);
+    machine.fill(0..12);
+    machine.put(b"no event\n\n");
+    machine.fill(12..EVENTS);
+    machine
+}
+
+/// Ends the process at this step.
+fn ends_at(point: usize, fault: Fault) -> impl FnMut(usize, &Step) -> Fault {
+    move |step, _| if step == point { fault } else { Fault::None }
+}
+
+/// What may come twice: at each end the batch in flight, accepted or kept, and, where a reply was lost,
+/// its batch.
+fn twice_max(ends: usize, answers: &[Answer]) -> usize {
+    let lost = answers.iter().filter(|answer| **answer == Answer::Lost);
+    (ends + lost.count()) * BATCH
+}
+
+const ENDS: [Fault; 2] = [Fault::End, Fault::EndHalfway];
+
+/// How many steps a pass takes that is left alone.
+fn steps(machine: &Machine, mode: Mode) -> usize {
+    machine.pass(mode, |_, _| Fault::None).1
+}
+
+#[test]
+fn an_end_at_any_step_loses_nothing_and_repeats_at_most_the_batch() {
+    let (mut ends, mut twice) = (0, 0);
+    for (name, answers) in scenarios() {
+        let steps = steps(&machine(&answers), Mode::Background);
+        assert!(steps > 20, "{name}: {steps}");
+        for (point, fault) in (0..steps).flat_map(|point| ENDS.map(|fault| (point, fault))) {
+            let mut machine = machine(&answers);
+            let (ended, _) = machine.pass(Mode::Background, ends_at(point, fault));
+            assert_eq!(ended.unwrap_err(), Ended, "{name}: step {point}");
+            machine.recover();
+            twice = twice.max(machine.account(twice_max(1, &answers)));
+            ends += 1;
+        }
+    }
+    say(&format!(
+        "{ends} ends, at every step: nothing lost, at most {twice} events twice"
+    ));
+}
+
+#[test]
+fn two_ends_at_any_two_steps_lose_nothing_and_repeat_at_most_two_batches() {
+    // Every pair, or one of so many: a number that shares no factor with the steps of a batch.
+    let stride = if is_full() { 1 } else { 61 };
+    let (mut pairs, mut done, mut twice) = (0, 0, 0);
+    for (_, answers) in scenarios() {
+        let steps_before = steps(&machine(&answers), Mode::Background);
+        for (point, fault) in (0..steps_before).flat_map(|point| ENDS.map(|fault| (point, fault))) {
+            let ended_once = || {
+                let machine = machine(&answers);
+                let _ = machine.pass(Mode::Background, ends_at(point, fault));
+                machine
+            };
+            let steps_after = steps(&ended_once(), Mode::Foreground);
+            for (further, again) in
+                (0..steps_after).flat_map(|step| ENDS.map(|fault| (step, fault)))
+            {
+                pairs += 1;
+                if pairs % stride != 0 {
+                    continue;
+                }
+                let mut machine = ended_once();
+                let (ended, _) = machine.pass(Mode::Foreground, ends_at(further, again));
+                assert_eq!(ended.unwrap_err(), Ended);
+                machine.recover();
+                twice = twice.max(machine.account(twice_max(2, &answers)));
+                done += 1;
+            }
+        }
+    }
+    say(&format!(
+        "{done} of {pairs} pairs of ends: nothing lost, at most {twice} events twice"
+    ));
+}

@@ -1,0 +1,363 @@
+//! Something happens at every step of a pass: a producer appends, the person edits the buffer, the disk
+//! fails or is full, a write is cut short.
+
+use super::{Answer, BATCH, Machine, say};
+use crate::lock;
+use crate::os::faults::{Fault, Step};
+use crate::os::{self, Open};
+use crate::paths::{OWN_BUFFER, Paths};
+use crate::summary::Ending;
+use crate::upload::Mode;
+use std::cell::{Cell, RefCell};
+use std::fs;
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+use std::rc::Rc;
+
+const EVENTS: usize = 5 * BATCH;
+
+/// Errno, from `errno.h` of Linux.
+const EINTR: i32 = 4;
+const EIO: i32 = 5;
+const ENOSPC: i32 = 28;
+
+/// What an open of a file under a lease answers to those who do not wait (`O_NONBLOCK`).
+const NONBLOCK: i32 = 0o4000;
+
+fn kept() -> Answer {
+    Answer::Partly(vec![1, 3], vec![])
+}
+
+fn machine(answers: &[Answer]) -> Machine {
+    let mut machine = Machine::new(answers);
+    machine.fill(0..EVENTS);
+    machine
+}
+
+fn steps(answers: &[Answer]) -> usize {
+    machine(answers)
+        .pass(Mode::Background, |_, _| Fault::None)
+        .1
+}
+
+/// A server that keeps some, and is down for the last batch: the buffer is settled with something left.
+fn settling() -> Vec<Answer> {
+    let mut answers = vec![kept(); 5];
+    answers.extend([Answer::Accept, Answer::Status(503)]);
+    answers
+}
+
+/// A producer that appends one line as soon as it can, and then, as hooks do, looks whether somebody is
+/// there to send it.
+struct Producer {
+    line: String,
+    locks: bool,
+    /// Whether the line is in the buffer, and whether an uploader was at work just then.
+    done: Option<bool>,
+}
+
+impl Producer {
+    /// Tries once. An open that waits for the uploader's lease, or for its lock, is tried again later.
+    fn step(&mut self, paths: &Paths) {
+        if self.done.is_some() {
+            return;
+        }
+        let opened = fs::File::options()
+            .append(true)
+            .create(true)
+            .custom_flags(NONBLOCK)
+            .open(paths.buffer(OWN_BUFFER));
+        let file = match opened {
+            Err(err) if err.kind() == io::ErrorKind::WouldBlock => return,
+            opened => opened.unwrap(),
+        };
+        let held = if self.locks {
+            let Some(held) = lock::take_now(&file).unwrap() else {
+                return;
+            };
+            Some(held)
+        } else {
+            None
+        };
+        (&file).write_all(self.line.as_bytes()).unwrap();
+        drop(held);
+        let lock = os::open(&paths.uploader_lock(), Open::Create).unwrap();
+        let uploader_is_at_work = lock::take_now(&lock).unwrap().is_none();
+        self.done = Some(uploader_is_at_work);
+    }
+}
+
+#[test]
+fn a_line_appended_at_any_step_arrives_once_and_is_never_stranded() {
+    let mut points = 0;
+    for answers in [vec![], vec![kept(), kept()], settling()] {
+        for point in 0..steps(&answers) {
+            for locks in [true, false] {
+                let mut machine = machine(&answers);
+                let line = machine.line(EVENTS);
+                let producer = Rc::new(RefCell::new(Producer {
+                    line,
+                    locks,
+                    done: None,
+                }));
+                let (appending, paths) = (producer.clone(), machine.paths.clone());
+                let (done, _) = machine.pass(Mode::Background, move |step, _| {
+                    if step >= point {
+                        appending.borrow_mut().step(&paths);
+                    }
+                    Fault::None
+                });
+                let summary = done.unwrap().unwrap();
+                producer.borrow_mut().step(&machine.paths);
+                let left_to_the_uploader = producer.borrow().done.unwrap();
+                if left_to_the_uploader && summary.ending == Ending::Done {
+                    let id = format!("e{EVENTS}");
+                    assert!(
+                        machine.arrivals().contains_key(&id),
+                        "step {point}: stranded"
+                    );
+                }
+                machine.recover();
+                machine.account(0);
+                points += 1;
+            }
+        }
+    }
+    say(&format!(
+        "{points} appends, at every step: nothing lost, nothing twice, none stranded"
+    ));
+}
+
+/// What a person may do to the buffer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Edit {
+    Empty,
+    Delete,
+    Replace,
+    CopyBack,
+    DeleteCursor,
+}
+
+/// Does it; `false` if it has to wait for the uploader's lease.
+fn edit(edit: Edit, paths: &Paths, other: &str) -> bool {
+    let path = paths.buffer(OWN_BUFFER);
+    let over = |content: &str| {
+        let opened = fs::File::options()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .custom_flags(NONBLOCK)
+            .open(&path);
+        match opened {
+            Err(err) if err.kind() == io::ErrorKind::WouldBlock => false,
+            opened => {
+                opened.unwrap().write_all(content.as_bytes()).unwrap();
+                true
+            }
+        }
+    };
+    match edit {
+        Edit::Empty => over(""),
+        Edit::CopyBack => over(other),
+        Edit::Delete => fs::remove_file(&path).is_ok(),
+        Edit::Replace => {
+            let new = path.with_extension("theirs");
+            fs::write(&new, other).unwrap();
+            fs::rename(new, &path).is_ok()
+        }
+        Edit::DeleteCursor => {
+            let _ = fs::remove_file(paths.cursor(OWN_BUFFER));
+            true
+        }
+    }
+}
+
+/// Between the last look at the vouching bytes and the write that follows lies a microsecond that cannot
+/// be closed; an edit in it is not tried.
+fn is_between_look_and_write(step: &Step, buffer: &Path) -> bool {
+    let inode = |metadata: io::Result<fs::Metadata>| metadata.ok().map(|found| os::inode(&found));
+    matches!(step, Step::Write(file, ..) if inode(file.metadata()) == inode(fs::metadata(buffer)))
+}
+
+#[test]
+fn what_the_person_makes_of_the_buffer_at_any_step_stays_as_they_made_it() {
+    let mut edits = 0;
+    // None is kept: an older copy of the buffer would not hold the lines that were appended again since.
+    let mut settling = vec![Answer::Accept; 4];
+    settling.push(Answer::Status(503));
+    for answers in [vec![], settling] {
+        for point in 0..steps(&answers) {
+            for what in [
+                Edit::Empty,
+                Edit::Delete,
+                Edit::Replace,
+                Edit::CopyBack,
+                Edit::DeleteCursor,
+            ] {
+                let mut machine = machine(&answers);
+                let copy = fs::read_to_string(machine.buffer()).unwrap();
+                let theirs: String = (100..103).map(|id| machine.line(id)).collect();
+                let other = if what == Edit::Replace {
+                    theirs.clone()
+                } else {
+                    copy
+                };
+                let (paths, done) = (machine.paths.clone(), Rc::new(Cell::new(false)));
+                let editing = done.clone();
+                let (passed, _) = machine.pass(Mode::Background, move |step, taken| {
+                    let buffer = paths.buffer(OWN_BUFFER);
+                    let may = step >= point && !is_between_look_and_write(taken, &buffer);
+                    if may && !editing.get() {
+                        editing.set(edit(what, &paths, &other));
+                    }
+                    Fault::None
+                });
+                passed.unwrap().unwrap();
+                let sent_meanwhile = machine.arrivals();
+                if what != Edit::Replace || !done.get() {
+                    machine.put(theirs.as_bytes());
+                }
+                machine.recover();
+                let arrivals = machine.arrivals();
+                for id in 100..103 {
+                    assert!(
+                        arrivals.contains_key(&format!("e{id}")),
+                        "{what:?} at {point}: e{id} is lost"
+                    );
+                }
+                for id in (0..EVENTS).map(|id| format!("e{id}")) {
+                    let removed =
+                        matches!(what, Edit::Empty | Edit::Delete | Edit::Replace) && done.get();
+                    if removed {
+                        let before = sent_meanwhile.get(&id);
+                        assert_eq!(
+                            arrivals.get(&id),
+                            before,
+                            "{what:?} at {point}: {id} came back"
+                        );
+                    } else {
+                        assert!(
+                            arrivals.contains_key(&id),
+                            "{what:?} at {point}: {id} is lost"
+                        );
+                    }
+                }
+                edits += 1;
+            }
+        }
+    }
+    say(&format!(
+        "{edits} edits by hand, at every step: nothing brought back, no new line lost"
+    ));
+}
+
+#[test]
+fn a_failure_at_any_step_loses_nothing_and_repeats_at_most_the_batch() {
+    let mut failures = 0;
+    for answers in [
+        vec![],
+        settling(),
+        vec![Answer::Partly(vec![0], vec![2, 3])],
+    ] {
+        for point in 0..steps(&answers) {
+            for errno in [EIO, ENOSPC] {
+                let mut machine = machine(&answers);
+                let (done, _) = machine.pass(Mode::Background, move |step, _| {
+                    if step == point {
+                        Fault::Fail(errno)
+                    } else {
+                        Fault::None
+                    }
+                });
+                let problems = done
+                    .unwrap()
+                    .map(|summary| summary.problems)
+                    .unwrap_or_default();
+                assert!(
+                    !problems.iter().any(|problem| problem.contains("defect")),
+                    "{problems:?}"
+                );
+                machine.recover();
+                machine.account(BATCH);
+                failures += 1;
+            }
+        }
+    }
+    say(&format!(
+        "{failures} failures, at every step: nothing lost, at most {BATCH} events twice"
+    ));
+}
+
+/// A disk that takes no new block: what stays within the blocks a file has can be written.
+fn full(step: &Step) -> Fault {
+    const BLOCK: u64 = 4096;
+    match step {
+        Step::Write(file, bytes, at) => {
+            let blocks = file.metadata().unwrap().len().div_ceil(BLOCK);
+            if at + bytes.len() as u64 > blocks * BLOCK {
+                Fault::Fail(ENOSPC)
+            } else {
+                Fault::None
+            }
+        }
+        _ => Fault::None,
+    }
+}
+
+#[test]
+fn a_disk_that_is_full_from_any_step_on_repeats_a_batch_and_no_more_however_many_passes_follow() {
+    let (mut disks, mut twice) = (0, 0);
+    for answers in [
+        vec![],
+        settling(),
+        vec![Answer::Partly(vec![0], vec![2, 3]); 30],
+    ] {
+        for point in 0..steps(&answers) {
+            let mut machine = machine(&answers);
+            let (first, _) = machine.pass(Mode::Background, move |step, taken| {
+                if step >= point {
+                    full(taken)
+                } else {
+                    Fault::None
+                }
+            });
+            let _ = first.unwrap();
+            for _ in 0..5 {
+                let (next, _) = machine.pass(Mode::Background, |_, taken| full(taken));
+                let _ = next.unwrap();
+            }
+            machine.recover();
+            twice = twice.max(machine.account(2 * BATCH));
+            disks += 1;
+        }
+    }
+    say(&format!(
+        "{disks} disks full from some step on, 6 passes each: nothing lost, at most {twice} events twice"
+    ));
+}
+
+#[test]
+fn a_write_that_is_interrupted_or_cut_short_is_carried_on_or_ends_the_pass_and_loses_nothing() {
+    let mut writes = 0;
+    for answers in [vec![], settling()] {
+        for point in 0..steps(&answers) {
+            for bytes in [None, Some(0), Some(1), Some(7), Some(300)] {
+                let mut machine = machine(&answers);
+                let (done, _) =
+                    machine.pass(Mode::Background, move |step, taken| match (bytes, taken) {
+                        (None, Step::Write(..)) if step == point => Fault::Fail(EINTR),
+                        (Some(bytes), Step::Write(..)) if step == point => Fault::Short(bytes),
+                        _ => Fault::None,
+                    });
+                let _ = done.unwrap();
+                machine.recover();
+                machine.account(BATCH);
+                writes += 1;
+            }
+        }
+    }
+    say(&format!(
+        "{writes} writes interrupted or cut short: nothing lost, at most {BATCH} events twice"
+    ));
+}
