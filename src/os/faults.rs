@@ -59,6 +59,16 @@ pub(crate) struct Ended;
 thread_local! {
     static RUN: RefCell<Option<(Plan, usize)>> = const { RefCell::new(None) };
     static IMAGE: RefCell<Option<Image>> = const { RefCell::new(None) };
+    static BOOT: RefCell<Option<(String, i64)>> = const { RefCell::new(None) };
+}
+
+/// From here on the machine was started as `name`, so many seconds ago.
+pub(crate) fn set_boot(name: &str, uptime_s: i64) {
+    BOOT.set(Some((name.to_owned(), uptime_s)));
+}
+
+pub(crate) fn boot() -> Option<(String, i64)> {
+    BOOT.with_borrow(Clone::clone)
 }
 
 /// Runs `process` on this thread under a plan; returns what it returned, unless it was ended, and how

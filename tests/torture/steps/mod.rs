@@ -12,6 +12,7 @@ mod thirty_days;
 use crate::connection::{Connection, Endpoint};
 use crate::consent::Consent;
 use crate::os::faults::{self, Ended, Fault, Step};
+use crate::os::{self, Open};
 use crate::paths::{OWN_BUFFER, Paths};
 use crate::privacy::Policy;
 use crate::settings::{Limits, SentCopy, Settings};
@@ -238,13 +239,10 @@ impl Machine {
         self.put(lines.as_bytes());
     }
 
+    /// Appended as a producer does that knows no lock.
     fn put(&self, bytes: &[u8]) {
-        let mut file = fs::File::options()
-            .append(true)
-            .create(true)
-            .open(self.buffer())
-            .unwrap();
-        file.write_all(bytes).unwrap();
+        let file = os::open(&self.buffer(), Open::Append).unwrap();
+        os::write_once(&file, bytes).unwrap();
     }
 
     /// One pass by plan; and how many steps it came to.
