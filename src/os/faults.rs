@@ -43,10 +43,18 @@ pub(crate) enum Fault {
     End,
     /// The process ends when half of it is written; what is no write is not done.
     EndHalfway,
+    /// The same, when so many bytes are written.
+    EndAfter(usize),
     /// The system says this errno.
     Fail(i32),
     /// At most so many bytes are written.
     Short(usize),
+}
+
+impl Fault {
+    fn ends(self) -> bool {
+        matches!(self, Fault::End | Fault::EndHalfway | Fault::EndAfter(_))
+    }
 }
 
 /// What decides, by the number of the step from 0.
@@ -117,9 +125,9 @@ pub(crate) fn ask(step: &Step) -> Fault {
 /// A step that is done at once or not at all.
 pub(crate) fn take(step: Step) -> io::Result<()> {
     match ask(&step) {
-        Fault::End | Fault::EndHalfway => end(),
         Fault::Fail(errno) => return Err(io::Error::from_raw_os_error(errno)),
-        Fault::None | Fault::Short(_) => {}
+        fault if fault.ends() => end(),
+        _ => {}
     }
     with_image(|image| image.note(&step));
     Ok(())
@@ -127,8 +135,7 @@ pub(crate) fn take(step: Step) -> io::Result<()> {
 
 /// A lock is let go, unless the process has ended.
 pub(crate) fn unlocking() {
-    let ends = |fault| matches!(fault, Fault::End | Fault::EndHalfway);
-    if !std::thread::panicking() && ends(ask(&Step::Unlock)) {
+    if !std::thread::panicking() && ask(&Step::Unlock).ends() {
         end();
     }
 }
@@ -149,15 +156,18 @@ pub(crate) fn write<'a>(file: &File, bytes: &'a [u8], at: u64) -> io::Result<&'a
         Fault::Short(most) => &bytes[..bytes.len().min(most)],
         Fault::Fail(errno) => return Err(io::Error::from_raw_os_error(errno)),
         Fault::End => end(),
-        Fault::EndHalfway => {
-            let half = &bytes[..bytes.len() / 2];
-            with_image(|image| image.note(&Step::Write(file, half, at)));
-            system::write_once_at(file, half, at)?;
-            end()
-        }
+        Fault::EndHalfway => end_after(file, &bytes[..bytes.len() / 2], at),
+        Fault::EndAfter(most) => end_after(file, &bytes[..bytes.len().min(most)], at),
     };
     with_image(|image| image.note(&Step::Write(file, piece, at)));
     Ok(piece)
+}
+
+fn end_after(file: &File, piece: &[u8], at: u64) -> ! {
+    with_image(|image| image.note(&Step::Write(file, piece, at)));
+    // On a file that is open for appending Linux appends, wherever it is told to write.
+    system::write_once_at(file, piece, at).unwrap();
+    end()
 }
 
 /// How much of `bytes` is written at the end of a file that is open for appending.

@@ -1,9 +1,12 @@
 //! The process ends before, or in the middle of, every step of a pass; and then again at every step of
 //! the pass that recovers.
 
-use super::{Answer, BATCH, Machine, is_full, say};
+use super::{Answer, BATCH, Machine, is_full, is_the_buffer, say};
 use crate::os::faults::{Ended, Fault, Step};
+use crate::paths::OWN_BUFFER;
 use crate::upload::Mode;
+use std::cell::RefCell;
+use std::rc::Rc;
 
 /// What the server does meanwhile, and what comes of it: which paths through a pass are taken.
 fn scenarios() -> Vec<(&'static str, Vec<Answer>)> {
@@ -117,5 +120,43 @@ fn two_ends_at_any_two_steps_lose_nothing_and_repeat_at_most_two_batches() {
     }
     say(&format!(
         "{done} of {pairs} pairs of ends: nothing lost, at most {twice} events twice"
+    ));
+}
+
+/// The steps that write into the buffer, and how much.
+fn writes_into_the_buffer(machine: &Machine) -> Vec<(usize, usize)> {
+    let writes = Rc::new(RefCell::new(Vec::new()));
+    let (noted, buffer) = (writes.clone(), machine.buffer());
+    let _ = machine.pass(Mode::Background, move |step, taken| {
+        if let Step::Write(file, bytes, _) = taken
+            && is_the_buffer(file, &buffer)
+        {
+            noted.borrow_mut().push((step, bytes.len()));
+        }
+        Fault::None
+    });
+    writes.take()
+}
+
+#[test]
+fn an_end_while_the_rest_is_copied_and_a_lost_cursor_send_no_mixture_of_two_events() {
+    // The last batch does not get through, and is copied over the first events.
+    let answers = [vec![Answer::Accept; 4], vec![Answer::Status(503)]].concat();
+    let mut ends = 0;
+    for (point, length) in writes_into_the_buffer(&machine(&answers)) {
+        for bytes in (0..length).step_by(if is_full() { 1 } else { 5 }) {
+            let mut machine = machine(&answers);
+            let (ended, _) = machine.pass(Mode::Background, ends_at(point, Fault::EndAfter(bytes)));
+            assert_eq!(ended.unwrap_err(), Ended);
+            std::fs::remove_file(machine.paths.cursor(OWN_BUFFER)).unwrap();
+            machine.recover();
+            // What stood before the cursor comes again; none of it is half one event and half another.
+            machine.account(EVENTS);
+            ends += 1;
+        }
+    }
+    assert!(ends > 0, "nothing was copied");
+    say(&format!(
+        "{ends} ends in the middle of a copy, the cursor lost: nothing lost, no mixture of two events"
     ));
 }
