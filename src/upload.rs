@@ -89,11 +89,11 @@ impl<W: World> Pass<'_, W> {
         if held.is_none() {
             return Ok(Summary::ended(Ending::Busy));
         }
+        state.reserve(self.paths)?;
         while let Some(lock) = held {
             ledger::note_owner(&lock_file, now);
             // Read again: whoever held the lock a moment ago has written it.
             state = State::load(self.paths);
-            state.reserve(self.paths)?;
             let (round, closed) = self.round(&mut clock, &mut state);
             ledger::finish(self.paths, self.world.now(), &mut state, &round, &clock);
             let ended = round.ending != Ending::Done;
