@@ -21,6 +21,7 @@ use serde_json::Value;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 use store::Store;
@@ -83,10 +84,12 @@ pub struct Exchange {
     pub status: u16,
 }
 
-/// A running emulator. Dropping it does not stop it: it runs as long as the process.
+/// A running emulator. Dropping it does not stop it: it runs as long as the process, unless it is
+/// stopped.
 pub struct Emulator {
     address: SocketAddr,
     accepting: JoinHandle<()>,
+    stopping: Arc<AtomicBool>,
 }
 
 /// What all connections share.
@@ -113,11 +116,17 @@ impl Emulator {
             now: options.now,
             observer: options.observer,
         });
+        let stopping = Arc::new(AtomicBool::new(false));
+        let is_stopping = Arc::clone(&stopping);
         let accepting = thread::Builder::new()
             .name("emulator".to_owned())
-            .spawn(move || accept(&listener, &shared))
+            .spawn(move || accept(&listener, &shared, &is_stopping))
             .context("cannot start a thread")?;
-        Ok(Emulator { address, accepting })
+        Ok(Emulator {
+            address,
+            accepting,
+            stopping,
+        })
     }
 
     /// Where it listens.
@@ -133,17 +142,29 @@ impl Emulator {
         )
     }
 
-    /// Waits for its end, which is the end of the process.
+    /// Waits for its end.
     pub fn wait(self) {
         // The thread has no result; should it have panicked, it has ended too.
         let _ended = self.accepting.join();
     }
+
+    /// Lets its port go and takes no further client. Those that are there are served to their end.
+    pub fn stop(self) {
+        self.stopping.store(true, Ordering::SeqCst);
+        // It looks when a client comes.
+        if TcpStream::connect(self.address).is_ok() {
+            self.wait();
+        }
+    }
 }
 
-fn accept(listener: &TcpListener, shared: &Arc<Shared>) {
+fn accept(listener: &TcpListener, shared: &Arc<Shared>, stopping: &AtomicBool) {
     // Each serving thread holds a clone, so the count of clones is the count of connections.
     let places = Arc::new(());
     for stream in listener.incoming() {
+        if stopping.load(Ordering::SeqCst) {
+            return;
+        }
         match stream {
             Ok(stream) if Arc::strong_count(&places) <= CONNECTIONS_MAX => {
                 serve(stream, Arc::clone(shared), Arc::clone(&places));

@@ -369,3 +369,11 @@ fn a_taken_port_is_an_error_that_names_it() {
         format!("{err:#}").starts_with(&format!("cannot listen on port {port} of 127.0.0.1: "))
     );
 }
+
+#[test]
+fn a_stopped_one_lets_its_port_go() {
+    let server = Server::start("");
+    let address = server.emulator.address();
+    server.emulator.stop();
+    assert!(TcpStream::connect(address).is_err());
+}

@@ -87,6 +87,14 @@ pub struct Server {
     pub exchanges: Arc<Mutex<Vec<Exchange>>>,
     pub connections: Arc<Mutex<usize>>,
     pub client: Client,
+    emulator: Option<Emulator>,
+}
+
+impl Drop for Server {
+    /// Thousands of them would not fit into one process.
+    fn drop(&mut self) {
+        self.emulator.take().unwrap().stop();
+    }
 }
 
 impl Server {
@@ -125,6 +133,7 @@ impl Server {
             exchanges,
             connections,
             client,
+            emulator: Some(emulator),
         }
     }
 }
