@@ -78,8 +78,9 @@
 //! No rename of a buffer, no attempt counter that drops events, no async runtime, no statics, no
 //! configuration read from the current directory, no retry that outlives the pass.
 //!
-//! Threads: the watchdog ([`watchdog`]), because a pass must end whatever DNS, TLS or a server does,
-//! and the emulator's, one a connection, because a scripted hang must not stop its other clients.
+//! Threads: the watchdog's ([`watchdog`]), one for the pass and one for the lookup of a host, because a
+//! pass must end whatever DNS, TLS or a server does; and the emulator's, one a connection, because a
+//! scripted hang must not stop its other clients.
 
 #![doc(html_no_source)]
 

@@ -4,6 +4,7 @@
 use crate::connection::Endpoint;
 use crate::gzip;
 use crate::settings::Limits;
+use crate::watchdog;
 use anyhow::{Context, Result, bail};
 use chrono::{DateTime, Utc};
 use std::path::Path;
@@ -286,7 +287,14 @@ impl Resolver for OneLookup {
         if let Some((_, addresses)) = found.iter().find(|(known, _)| *known == place) {
             return Ok(addresses.clone());
         }
-        let addresses = DefaultResolver::default().resolve(uri, config, timeout)?;
+        // Told of a time limit, ureq starts a thread by itself, and panics if the system gives none.
+        let (uri, config) = (uri.clone(), config.clone());
+        let look = move || {
+            let unlimited = NextTimeout::default();
+            DefaultResolver::default().resolve(&uri, &config, unlimited)
+        };
+        let addresses = watchdog::within(*timeout.after, look)?
+            .unwrap_or(Err(ureq::Error::Timeout(timeout.reason)))?;
         found.push((place, addresses.clone()));
         Ok(addresses)
     }

@@ -17,6 +17,7 @@ use crate::watchdog::{self, Watchdog};
 use crate::world::{self, RealWorld};
 use anyhow::Result;
 use std::collections::BTreeMap;
+use std::io;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -94,7 +95,13 @@ fn allowed(
     if outlook::waiting(paths).is_ok_and(|names| names.is_empty()) {
         return Summary::ended(Ending::Nothing);
     }
-    let _watchdog = watch(flags, paths, settings.limits.deadline);
+    let _watchdog = match watch(flags, paths, settings.limits.deadline) {
+        Ok(watchdog) => watchdog,
+        Err(err) => {
+            let why = format!("cannot start the watchdog: {err}");
+            return failed(paths, flags, Summary::ended(Ending::Later(why)));
+        }
+    };
     let world = match RealWorld::new(&settings.limits, settings.ca_file.as_deref()) {
         Ok(world) => world,
         Err(err) => return misconfigured(err),
@@ -121,7 +128,7 @@ fn allowed(
 }
 
 /// Ends the process should it still run after the deadline, and says so where it can be seen.
-fn watch(flags: &Upload, paths: &Paths, deadline: Duration) -> Watchdog {
+fn watch(flags: &Upload, paths: &Paths, deadline: Duration) -> io::Result<Watchdog> {
     const WORDS: &str =
         "the pass hung and was ended at its deadline; nothing is lost, the next pass goes on";
     let exit_code = Summary::ended(Ending::Later(String::new())).exit_code();

@@ -132,6 +132,21 @@ fn every_sidecar_may_be_damaged_and_nothing_is_lost() {
 }
 
 #[test]
+fn a_pass_that_gets_no_thread_keeps_everything() {
+    // No stack is as large; it fails like a limit on processes, which root has none of.
+    let sandbox = Sandbox::new()
+        .line(&event("a"))
+        .env("RUST_MIN_STACK", "1000000000000000");
+    let before = sandbox.read(BUFFER);
+    sandbox
+        .flush()
+        .stdout("sent 0 events: cannot start the watchdog: Resource temporarily unavailable (os error 11)")
+        .posts(0)
+        .left(&before)
+        .code(75);
+}
+
+#[test]
 fn the_watchdog_ends_a_pass_that_hangs() {
     let sandbox = Sandbox::scripted(r#"{"delay_ms": 60000, "times": "forever"}"#).line(&event("a"));
     let before = sandbox.read(BUFFER);
