@@ -21,10 +21,16 @@ use std::time::SystemTime;
 /// A folder that cannot be listed.
 pub fn names(paths: &Paths) -> Result<Vec<String>> {
     let folder = paths.data();
-    let listing = match std::fs::read_dir(folder) {
-        Ok(listing) => listing,
-        Err(err) if err.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(err) => return Err(err).with_context(|| format!("cannot list {}", folder.display())),
+    let listing = loop {
+        match std::fs::read_dir(folder) {
+            Ok(listing) => break listing,
+            Err(err) if err.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            // Unlike other opens, this one is not tried again by std.
+            Err(err) if err.kind() == io::ErrorKind::Interrupted => {}
+            Err(err) => {
+                return Err(err).with_context(|| format!("cannot list {}", folder.display()));
+            }
+        }
     };
     let mut names = Vec::new();
     for entry in listing {

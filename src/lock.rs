@@ -29,10 +29,15 @@ impl Drop for Held<'_> {
 
 /// Takes the lock if nobody has it; `None` if somebody does.
 pub fn take_now(file: &File) -> io::Result<Option<Held<'_>>> {
-    match fs2::FileExt::try_lock_exclusive(file) {
-        Ok(()) => Ok(Some(Held(file))),
-        Err(err) if err.raw_os_error() == fs2::lock_contended_error().raw_os_error() => Ok(None),
-        Err(err) => Err(err),
+    loop {
+        match fs2::FileExt::try_lock_exclusive(file) {
+            Ok(()) => return Ok(Some(Held(file))),
+            Err(err) if err.raw_os_error() == fs2::lock_contended_error().raw_os_error() => {
+                return Ok(None);
+            }
+            Err(err) if err.kind() == io::ErrorKind::Interrupted => {}
+            Err(err) => return Err(err),
+        }
     }
 }
 
