@@ -206,7 +206,7 @@ impl Buffer {
         let before = self.length().with_context(context)?;
         let appended = os::append(&self.file, &self.path, &block);
         if appended.is_err() && held.is_some() {
-            self.take_back(before);
+            self.take_back(before, &block);
         }
         let end = appended.with_context(context)?;
         drop(held);
@@ -216,10 +216,16 @@ impl Buffer {
     }
 
     /// A part of the copies was written before the disk was full. Left alone, it would glue to the
-    /// next producer's line; nobody else can have appended behind it while we have lock and lease.
-    fn take_back(&self, length: u64) {
+    /// next producer's line. Under lock and lease nobody else appends behind it; somebody who knows no
+    /// lock may have done so before.
+    fn take_back(&self, length: u64, block: &[u8]) {
         let lease = lease::take(&self.file);
-        if !matches!(lease, Lease::Refused) {
+        if matches!(lease, Lease::Refused) {
+            return;
+        }
+        let mut found = vec![0; block.len() + 1];
+        let read = os::read_at(&self.file, &mut found, length);
+        if read.is_ok_and(|read| block.starts_with(&found[..read])) {
             let _ = os::truncate(&self.file, length);
         }
     }
@@ -258,5 +264,35 @@ impl Buffer {
     pub fn close(self) -> Result<Closed> {
         let read = Closed::look(&self.name, &self.file, &self.own, self.read_to);
         read.with_context(|| format!("cannot read {}", self.path.display()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeMap;
+
+    fn check(behind: &str, expected: &str) {
+        let folder = tempfile::tempdir().unwrap();
+        let paths = Paths::find("a", Some(folder.path()), &BTreeMap::new()).unwrap();
+        let path = paths.buffer(paths::OWN_BUFFER);
+        std::fs::write(&path, format!("before\n{behind}")).unwrap();
+        let buffer = Buffer::look(&paths, paths::OWN_BUFFER, Open::Update).unwrap();
+        buffer.take_back(7, b"\nours\n");
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), expected);
+    }
+
+    #[test]
+    fn what_was_written_of_a_failed_append_is_taken_back() {
+        check("", "before\n");
+        check("\nou", "before\n");
+        check("\nours\n", "before\n");
+    }
+
+    #[test]
+    fn nothing_of_anyone_elses_is_taken_back_with_it() {
+        check("\nou{\"theirs\"}\n", "before\n\nou{\"theirs\"}\n");
+        check("\nours\n{\"theirs\"}\n", "before\n\nours\n{\"theirs\"}\n");
+        check("{\"theirs\"}\n", "before\n{\"theirs\"}\n");
     }
 }

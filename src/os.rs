@@ -240,11 +240,13 @@ pub fn write_at(file: &File, bytes: &[u8], offset: u64) -> io::Result<()> {
 /// behind them.
 ///
 /// # Errors
-/// As [`write_once`].
+/// As [`write_once`]. And a file that stays in append mode, where nothing can be written in place any
+/// more: it must be opened anew.
 pub fn append(file: &File, path: &Path, bytes: &[u8]) -> io::Result<u64> {
-    let appending = system::AppendMode::on(file, path)?;
-    write_once(appending.file(), bytes)?;
-    appending.position()
+    let mode = system::AppendMode::on(file, path)?;
+    let written = write_once(mode.file(), bytes).and_then(|()| mode.position());
+    mode.off()?;
+    written
 }
 
 /// Writes all of `bytes` with one write to a file that is open for appending.

@@ -112,14 +112,9 @@ impl<'a> AppendMode<'a> {
         let mut file = self.0;
         file.stream_position()
     }
-}
 
-impl Drop for AppendMode<'_> {
-    fn drop(&mut self) {
-        // Neither call can fail on an open descriptor.
-        if let Ok(flags) = fcntl_getfl(self.0) {
-            let _ = fcntl_setfl(self.0, flags - OFlags::APPEND);
-        }
+    pub(super) fn off(self) -> io::Result<()> {
+        Ok(fcntl_setfl(self.0, fcntl_getfl(self.0)? - OFlags::APPEND)?)
     }
 }
 

@@ -76,6 +76,10 @@ impl AppendMode {
     pub(super) fn position(&self) -> io::Result<u64> {
         (&self.0).stream_position()
     }
+
+    pub(super) fn off(self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 // Waits as long as it takes: a pipe cannot be polled here without more than std offers.
