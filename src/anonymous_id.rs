@@ -109,7 +109,14 @@ pub fn renew(paths: &Paths, now: DateTime<Utc>) -> io::Result<()> {
             }
             new.discard()
         }
-        done => done.and_then(|_| new.discard()),
+        Err(err) => {
+            // Ours goes. What somebody else has written stays where it can be found.
+            if consent::read(new.other()) == FileState::Bytes(after) {
+                new.discard()?;
+            }
+            Err(err)
+        }
+        Ok(_) => new.discard(),
     }
 }
 
@@ -123,11 +130,13 @@ fn replace(path: &Path, new: &Replacement, before: &[u8], after: &[u8]) -> io::R
     if matches!(lease, Lease::Refused) {
         return Ok(None);
     }
+    let inode_before = os::inode(&current.metadata()?);
     new.exchange()?;
+    // From here on nothing may end this but an exchange that fails.
     let inode = |path: &Path| fs::symlink_metadata(path).map(|found| os::inode(&found));
     let content = os::read_up_to(&current, before.len() as u64);
     let is_wanted = matches!(&lease, Lease::Held(held) if held.is_wanted());
-    let is_same = inode(new.other()).ok() == Some(os::inode(&current.metadata()?));
+    let is_same = inode(new.other()).ok() == Some(inode_before);
     if is_same && content.is_ok_and(|content| content == before) && !is_wanted {
         return Ok(Some(()));
     }

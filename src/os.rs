@@ -106,13 +106,19 @@ impl Replacement {
         name.push(".new");
         let new = PathBuf::from(name);
         let file = open(&new, Open::Create)?;
-        truncate(&file, 0)?;
-        write_at(&file, bytes, 0)?;
-        sync(&file)?;
-        Ok(Replacement {
+        let written = truncate(&file, 0)
+            .and_then(|()| write_at(&file, bytes, 0))
+            .and_then(|()| sync(&file));
+        let replacement = Replacement {
             new,
             path: path.to_owned(),
-        })
+        };
+        if let Err(err) = written {
+            // On a full disk, what is of no use must not take room.
+            let _ = replacement.discard();
+            return Err(err);
+        }
+        Ok(replacement)
     }
 
     /// Puts it in its place, in one step.
