@@ -21,10 +21,22 @@
     reason = "a test that cannot go on fails"
 )]
 
+mod aftermath;
+mod crowded;
+mod cut_off;
+mod dice;
+mod errnos;
+mod full_disk;
 #[path = "../it/kit.rs"]
 #[allow(dead_code, reason = "the other suite uses the rest")]
 mod kit;
+mod mounts;
 mod oracle;
+mod power_cuts;
+mod reckoning;
+mod scenarios;
+mod strace;
+mod syscalls;
 #[path = "../it/tools.rs"]
 #[allow(dead_code, reason = "the other suite uses the rest")]
 mod tools;
@@ -73,7 +85,14 @@ pub enum Ended {
 /// Its name, and what it does.
 type Trial = (&'static str, fn(Given) -> Ended);
 
-const TRIALS: &[Trial] = &[];
+const TRIALS: &[Trial] = &[
+    ("full_disk", full_disk::run),
+    ("power_cuts_ext4", power_cuts::ext4),
+    ("power_cuts_xfs", power_cuts::xfs),
+    ("syscall_kills", syscalls::kills),
+    ("syscall_errors", syscalls::errors),
+    ("syscall_interruptions", syscalls::interruptions),
+];
 
 fn main() -> ExitCode {
     let mut given = Given {

@@ -126,7 +126,7 @@ pub fn account(sandbox: &Sandbox, appended: &Appended, allowed: Allowed) -> Acco
 }
 
 /// Whether the envelope says what the line said.
-fn carries(envelope: &Value, line: &str) -> bool {
+pub fn carries(envelope: &Value, line: &str) -> bool {
     let line: Value = serde_json::from_str(line).unwrap();
     let base = &envelope["data"]["baseData"];
     let fields = line.as_object().unwrap();
@@ -154,7 +154,7 @@ fn dropped(sandbox: &Sandbox) -> u64 {
 }
 
 /// The files that may be there when nothing waits.
-fn no_stray_file(sandbox: &Sandbox) {
+pub fn no_stray_file(sandbox: &Sandbox) {
     let known = [
         "uploader.lock",
         "detached.lock",
