@@ -28,14 +28,15 @@ pub(super) fn answer(
     now: DateTime<Utc>,
 ) -> Answer {
     let mut answer = honest(method, path, body, now);
+    let items = step.items_of(answer.verdicts.len());
     match (&step.body, step.status) {
         (Some(body), status) => {
             let status = status.unwrap_or(200);
             answer.refuse_all(status, body.as_bytes().to_vec());
             answer.reply.headers = vec![json_type()];
         }
-        (None, status) if !step.items.is_empty() => {
-            answer.refuse(&step.items);
+        (None, status) if !items.is_empty() => {
+            answer.refuse(&items);
             answer.reply.status = status.unwrap_or(answer.reply.status);
         }
         (None, Some(status)) if !(200..300).contains(&status) => {
@@ -319,6 +320,21 @@ mod tests {
         check(&twice, 206, &[(0, 500), (0, 503), (1, 400)], &[2]);
         let under = r#"{"status":500,"items":[{"index":0,"statusCode":500,"message":"m"}]}"#;
         check(under, 500, &[(0, 500), (1, 400)], &[2]);
+    }
+
+    #[test]
+    fn items_may_repeat_and_end_where_the_request_does() {
+        let every = |index: usize, every: usize| {
+            format!(
+                r#"{{"items":[{{"index":{index},"statusCode":500,"message":"m"}}],"every":{every}}}"#
+            )
+        };
+        check(&every(0, 2), 500, &[(0, 500), (1, 400), (2, 500)], &[]);
+        check(&every(2, 1), 206, &[(1, 400), (2, 500)], &[0]);
+        // Beyond the end: the honest answer.
+        check(&every(3, 2), 206, &[(1, 400)], &[0, 2]);
+        let answer = answer_to("POST", "/v2/track", Ok(GOOD), &every(1, 1));
+        assert_eq!(answer.reply.status, 200);
     }
 
     #[test]

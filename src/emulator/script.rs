@@ -25,6 +25,7 @@
 //! | `body` | string | Sent as it is; nothing is accepted, whatever the status (200 if left out), because this is not Breeze speaking. |
 //! | `content_type` | string | The `Content-Type`; if left out, `application/json`. |
 //! | `items` | array of `{"index", "statusCode", "message"}` | These items are refused, beside those that are refused honestly; the others are accepted. The status is 206, or the first item's if none was accepted. An index may be repeated or out of range. |
+//! | `every` | number from 1 | The `items` repeat after so many, up to the last item there is; an index beyond it is left out. |
 //! | `delay_ms` | number | Hang this long before the first byte of the reply. What was accepted is stored by then. |
 //! | `drip_ms` | number | Send one byte of the reply each time this long has passed. |
 //! | `cut_after_bytes` | number | Send this many bytes of the reply (its head counts), then close the connection. 0 means: accepted, and never answered. |
@@ -36,6 +37,7 @@ use anyhow::{anyhow, bail, ensure};
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 use std::collections::{BTreeMap, VecDeque};
+use std::num::NonZeroUsize;
 use std::sync::{Mutex, PoisonError};
 
 /// The steps that are still to come. Shared by all connections.
@@ -58,6 +60,8 @@ pub struct Step {
     pub content_type: Option<String>,
     /// Items to refuse.
     pub items: Vec<ItemError>,
+    /// After how many items they repeat.
+    pub every: Option<NonZeroUsize>,
     /// How long to hang before the reply.
     pub delay_ms: u64,
     /// How long each byte of the reply takes.
@@ -69,6 +73,24 @@ pub struct Step {
     /// How many requests to answer like this.
     #[serde(deserialize_with = "times")]
     pub times: Times,
+}
+
+impl Step {
+    /// The items to refuse in a request of this many.
+    pub(super) fn items_of(&self, count: usize) -> Vec<ItemError> {
+        let Some(every) = self.every else {
+            return self.items.clone();
+        };
+        let repeated = |item: &ItemError| {
+            let item = item.clone();
+            let indexes = (item.index..count).step_by(every.get());
+            indexes.map(move |index| ItemError {
+                index,
+                ..item.clone()
+            })
+        };
+        self.items.iter().flat_map(repeated).collect()
+    }
 }
 
 /// When to close the connection.
@@ -245,7 +267,7 @@ mod tests {
     #[test]
     fn every_field_is_read() {
         let text = r#"{"status":206,"headers":{"Retry-After":"3"},"body":"b","content_type":"text/html",
-            "items":[{"index":1,"statusCode":500,"message":"m"}],"delay_ms":1,"drip_ms":2,
+            "items":[{"index":1,"statusCode":500,"message":"m"}],"every":7,"delay_ms":1,"drip_ms":2,
             "cut_after_bytes":3,"close":"on_accept","times":4}"#;
         let step = Script::parse(&text.replace('\n', " ")).unwrap().next();
         let expected = Step {
@@ -258,6 +280,7 @@ mod tests {
                 status_code: 500,
                 message: "m".to_owned(),
             }],
+            every: NonZeroUsize::new(7),
             delay_ms: 1,
             drip_ms: 2,
             cut_after_bytes: Some(3),
@@ -284,6 +307,7 @@ mod tests {
             ("{\"status\":\"503\"}", "string"),
             ("{\"times\":0}", "times"),
             ("{\"times\":\"often\"}", "times"),
+            ("{\"every\":0}", "nonzero"),
             ("{\"delay_ms\":-1}", "-1"),
             ("{\"close\":\"later\"}", "`later`"),
             ("{\"headers\":{\"Retry-After\":3}}", "string"),
