@@ -27,6 +27,9 @@ mod cut_off;
 mod dice;
 mod errnos;
 mod full_disk;
+mod chance;
+mod in_flight;
+mod kills;
 #[path = "../it/kit.rs"]
 #[allow(dead_code, reason = "the other suite uses the rest")]
 mod kit;
@@ -40,6 +43,7 @@ mod syscalls;
 #[path = "../it/tools.rs"]
 #[allow(dead_code, reason = "the other suite uses the rest")]
 mod tools;
+mod writers;
 
 use std::io::Write;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -92,6 +96,9 @@ const TRIALS: &[Trial] = &[
     ("syscall_kills", syscalls::kills),
     ("syscall_errors", syscalls::errors),
     ("syscall_interruptions", syscalls::interruptions),
+    ("kills", kills::kills),
+    ("volume", kills::volume),
+    ("volume_killed", kills::volume_and_kills),
 ];
 
 fn main() -> ExitCode {

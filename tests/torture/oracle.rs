@@ -39,6 +39,30 @@ impl Appended {
     pub fn count(&self) -> usize {
         self.done.lock().unwrap().len()
     }
+
+    /// Panics if this envelope of an event was invented, or does not say what was appended.
+    pub fn check(&self, id: &str, envelope: &Value) {
+        let line = self.intent.lock().unwrap().get(id).cloned();
+        let line = line.unwrap_or_else(|| panic!("invented: {envelope}"));
+        assert!(
+            carries(envelope, &line),
+            "corrupt: {line} became {envelope}"
+        );
+    }
+
+    /// Whether some line begins with this, and goes on.
+    pub fn begins(&self, fragment: &str) -> bool {
+        let intent = self.intent.lock().unwrap();
+        let mut lines = intent.values();
+        lines.any(|line| line.len() > fragment.len() && line.starts_with(fragment))
+    }
+
+    /// Those appended for certain that are not accounted for.
+    pub fn missing(&self, is_accounted_for: impl Fn(&str) -> bool) -> Vec<String> {
+        let done = self.done.lock().unwrap();
+        let missing = done.iter().filter(|id| !is_accounted_for(id));
+        missing.cloned().collect()
+    }
 }
 
 /// What else may have happened to the events.
@@ -83,29 +107,18 @@ pub fn account(sandbox: &Sandbox, appended: &Appended, allowed: Allowed) -> Acco
             .or_default()
             .push(envelope);
     }
-    let intent = appended.intent.lock().unwrap();
-    let done = appended.done.lock().unwrap();
-    let invented: Vec<&String> = arrived
-        .keys()
-        .filter(|id| !intent.contains_key(*id))
-        .collect();
-    assert!(invented.is_empty(), "invented: {invented:?}");
     for (id, envelopes) in &arrived {
-        let line = &intent[id];
         for envelope in envelopes {
-            assert!(carries(envelope, line), "corrupt: {line} became {envelope}");
+            appended.check(id, envelope);
         }
     }
-    let missing: Vec<&String> = done
-        .iter()
-        .filter(|id| !arrived.contains_key(*id))
-        .collect();
+    let missing = appended.missing(|id| arrived.contains_key(id));
     let dropped = dropped(sandbox);
     assert!(
         missing.len() as u64 <= dropped,
         "lost: {} of {}, {dropped} dropped; the first: {:?}",
         missing.len(),
-        done.len(),
+        appended.count(),
         &missing[..missing.len().min(10)]
     );
     assert_eq!(dropped, allowed.dropped, "dropped and counted");
@@ -115,10 +128,9 @@ pub fn account(sandbox: &Sandbox, appended: &Appended, allowed: Allowed) -> Acco
         "{twice} arrived twice, at most {} may have",
         allowed.twice
     );
-    assert_eq!(sandbox.read(BUFFER), "", "the buffer is empty");
-    no_stray_file(sandbox);
+    nothing_is_left(sandbox);
     Account {
-        appended: done.len(),
+        appended: appended.count(),
         delivered: arrived.len(),
         twice,
         dropped,
@@ -151,6 +163,12 @@ fn dropped(sandbox: &Sandbox) -> u64 {
     let totals = sandbox.state("totals");
     let reasons = totals["dropped"].as_object().cloned().unwrap_or_default();
     reasons.values().filter_map(Value::as_u64).sum()
+}
+
+/// The buffer is empty, and no stray file is there.
+pub fn nothing_is_left(sandbox: &Sandbox) {
+    assert_eq!(sandbox.read(BUFFER), "", "the buffer is empty");
+    no_stray_file(sandbox);
 }
 
 /// The files that may be there when nothing waits.
