@@ -40,6 +40,7 @@ mod reckoning;
 mod scenarios;
 mod strace;
 mod syscalls;
+mod storm;
 #[path = "../it/tools.rs"]
 #[allow(dead_code, reason = "the other suite uses the rest")]
 mod tools;
@@ -99,6 +100,7 @@ const TRIALS: &[Trial] = &[
     ("kills", kills::kills),
     ("volume", kills::volume),
     ("volume_killed", kills::volume_and_kills),
+    ("storm", storm::storm),
 ];
 
 fn main() -> ExitCode {
