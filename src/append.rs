@@ -2,8 +2,8 @@
 
 use crate::lock;
 use crate::os::{self, Open};
-use crate::paths::Paths;
-use anyhow::{Context, Result};
+use crate::paths::{self, Paths};
+use anyhow::{Context, Result, bail};
 use std::fs::File;
 use std::io;
 use std::path::Path;
@@ -11,12 +11,39 @@ use std::path::Path;
 /// Appends one line, given without its newline, with one write, under the buffer's lock. A buffer
 /// whose last line was torn gets a newline first, or the new line would be lost with it.
 ///
+/// Where the uploader keeps the buffer shut (it was stopped, or is starved, at the worst moment), the
+/// line goes to the buffer beside it: a host that waits no longer must not lose its event.
+///
 /// # Errors
 /// A buffer that is not a plain file of this user's own, or a full disk.
 pub fn line(paths: &Paths, buffer: &str, line: &[u8]) -> Result<()> {
+    if append(paths, buffer, line)? == Appended::Yes {
+        return Ok(());
+    }
+    let beside = paths::beside(buffer);
+    match append(paths, &beside, line)? {
+        Appended::Yes => Ok(()),
+        // An uploader shuts one buffer at a time, so this is somebody else's doing.
+        Appended::Shut => bail!(
+            "cannot append to {}: it is kept shut",
+            paths.buffer(&beside).display()
+        ),
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Appended {
+    Yes,
+    /// Somebody holds a lease on the buffer, and goes on holding it.
+    Shut,
+}
+
+fn append(paths: &Paths, buffer: &str, line: &[u8]) -> Result<Appended> {
     let path = paths.buffer(buffer);
     let context = || format!("cannot append to {}", path.display());
-    let file = open(&path).with_context(context)?;
+    let Some(file) = open(&path).with_context(context)? else {
+        return Ok(Appended::Shut);
+    };
     #[cfg(windows)]
     os::create_private_dir(&paths.upload()).with_context(context)?;
     #[cfg(windows)]
@@ -33,18 +60,19 @@ pub fn line(paths: &Paths, buffer: &str, line: &[u8]) -> Result<()> {
     }
     bytes.extend_from_slice(line);
     bytes.push(b'\n');
-    os::write_once(&file, &bytes).with_context(context)
+    os::write_once(&file, &bytes).with_context(context)?;
+    Ok(Appended::Yes)
 }
 
-/// While the uploader holds its lease, for microseconds, an open that does not wait is refused.
-fn open(path: &Path) -> io::Result<File> {
-    let opened = lock::patiently(lock::WAIT_OF_PRODUCER, || {
+/// While the uploader holds its lease, for microseconds, an open that does not wait is refused; `None`
+/// if it goes on for long.
+fn open(path: &Path) -> io::Result<Option<File>> {
+    lock::patiently(lock::WAIT_OF_PRODUCER, || {
         match os::open(path, Open::Append) {
             Err(err) if err.kind() == io::ErrorKind::WouldBlock => Ok(None),
             opened => opened.map(Some),
         }
-    })?;
-    opened.ok_or_else(|| io::ErrorKind::WouldBlock.into())
+    })
 }
 
 #[cfg(test)]
@@ -99,17 +127,30 @@ mod tests {
 
     #[test]
     #[cfg(target_os = "linux")]
-    fn the_uploaders_lease_is_waited_for_but_not_for_ever() {
+    fn a_buffer_that_the_uploader_keeps_shut_costs_no_event() {
+        let (_folder, paths) = sandbox();
+        let uploader = os::open(&paths.buffer(OWN_BUFFER), Open::Create).unwrap();
+        let Lease::Held(held) = lease::take(&uploader) else {
+            panic!("nobody else has it open");
+        };
+        line(&paths, OWN_BUFFER, b"{}").unwrap();
+        drop(held);
+        let content = |name: &str| fs::read_to_string(paths.buffer(name)).unwrap();
+        assert_eq!(content(OWN_BUFFER), "");
+        assert_eq!(content("telemetry-events-late.jsonl"), "{}\n");
+        let waiting = crate::outlook::waiting(&paths).unwrap();
+        assert_eq!(waiting, ["telemetry-events-late.jsonl"]);
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn the_uploaders_lease_is_waited_for() {
         let (_folder, paths) = sandbox();
         let uploader = os::open(&paths.buffer(OWN_BUFFER), Open::Create).unwrap();
         let lease = || match lease::take(&uploader) {
             Lease::Held(held) => held,
             other => panic!("{other:?}"),
         };
-        let held = lease();
-        let refused = line(&paths, OWN_BUFFER, b"{}").unwrap_err();
-        assert!(format!("{refused:#}").starts_with("cannot append to "));
-        drop(held);
         // On a busy machine the lease may end before the append begins, or outlast its patience.
         let waited = (0..50).any(|_| {
             let held = lease();

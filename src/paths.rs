@@ -133,6 +133,12 @@ pub fn is_buffer(name: &str) -> bool {
     producer.is_empty() || producer.starts_with('-')
 }
 
+/// The buffer for what cannot be appended to this one: it is one itself, and sent like any other.
+pub fn beside(buffer: &str) -> String {
+    let stem = buffer.strip_suffix(".jsonl").unwrap_or(buffer);
+    format!("{stem}-late.jsonl")
+}
+
 /// Checks an application's name: it becomes part of paths and of variable names, so it is plain.
 ///
 /// # Errors
