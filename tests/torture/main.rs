@@ -40,6 +40,10 @@ mod reckoning;
 mod scenarios;
 mod strace;
 mod syscalls;
+mod latency;
+mod oracle;
+mod passes;
+mod stop_resume;
 mod storm;
 #[path = "../it/tools.rs"]
 #[allow(dead_code, reason = "the other suite uses the rest")]
@@ -101,6 +105,8 @@ const TRIALS: &[Trial] = &[
     ("volume", kills::volume),
     ("volume_killed", kills::volume_and_kills),
     ("storm", storm::storm),
+    ("latency", latency::latency),
+    ("stop_resume", stop_resume::stop_resume),
 ];
 
 fn main() -> ExitCode {

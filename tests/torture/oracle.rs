@@ -5,7 +5,7 @@
 //! appended, nothing arrived twice but for a kill or a lost reply, the counts add up, the buffer is
 //! empty and no stray file is left.
 
-use crate::kit::{BUFFER, Sandbox, event_id};
+use crate::kit::{Sandbox, event_id};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
@@ -87,8 +87,8 @@ impl std::fmt::Display for Account {
     fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
         write!(
             f,
-            "{} events, 0 lost, 0 invented, 0 corrupt, {} twice",
-            self.appended, self.twice
+            "{} events, {} delivered, 0 lost, 0 invented, 0 corrupt, {} twice",
+            self.appended, self.delivered, self.twice
         )?;
         if self.dropped > 0 {
             write!(f, ", {} dropped and counted", self.dropped)?;
@@ -165,9 +165,14 @@ fn dropped(sandbox: &Sandbox) -> u64 {
     reasons.values().filter_map(Value::as_u64).sum()
 }
 
-/// The buffer is empty, and no stray file is there.
+/// All buffers are empty, and no stray file is there.
 pub fn nothing_is_left(sandbox: &Sandbox) {
-    assert_eq!(sandbox.read(BUFFER), "", "the buffer is empty");
+    for (path, (_, content)) in sandbox.files() {
+        let name = path.rsplit('/').next().unwrap();
+        if telemetry_upload::paths::is_buffer(name) {
+            assert_eq!(String::from_utf8_lossy(&content), "", "{name} is empty");
+        }
+    }
     no_stray_file(sandbox);
 }
 
@@ -191,8 +196,7 @@ pub fn no_stray_file(sandbox: &Sandbox) {
         let name = path.rsplit('/').next().unwrap();
         let is_known = known.contains(&name)
             || path.contains("/upload/sessions/")
-            || name.starts_with("telemetry-events")
-                && (name.ends_with(".jsonl") || name.ends_with(".jsonl.cursor"));
+            || telemetry_upload::paths::is_buffer(name.trim_end_matches(".cursor"));
         assert!(is_known, "a stray file: {path}");
         if path.contains("/upload/") {
             assert_eq!(mode, 0o600, "{path}");

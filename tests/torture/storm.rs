@@ -2,6 +2,7 @@
 
 use crate::kit::{BUFFER, Sandbox, event};
 use crate::oracle::{Account, Allowed, Appended, account};
+use crate::passes::PATIENT;
 use crate::{Ended, Given};
 use serde_json::{Value, json};
 use std::fs::{self, File};
@@ -40,6 +41,7 @@ pub fn storm(given: Given) -> Ended {
 /// One pass waits for its reply all the while.
 fn while_one_sends(count: usize) -> (Duration, Account) {
     let (sandbox, gate) = Sandbox::gated();
+    sandbox.write("config.json", PATIENT);
     let sandbox = sandbox.dated().line(&event("first"));
     let holder = sandbox.spawn(&[]);
     sandbox.wait_for_post();
@@ -81,7 +83,6 @@ fn all_begin(count: usize) -> Account {
 /// Each records an event and wants a pass. Returns how many passes there were.
 fn all_record(count: usize) -> (usize, Account) {
     let (sandbox, most) = counting();
-    let sandbox = sandbox.hasty();
     at_once((0..count).map(|n| recorder(&sandbox, n)));
     sandbox.wait_for_delivered(count);
     sandbox.wait_for_quiet();
@@ -112,6 +113,7 @@ fn counting() -> (Sandbox, Arc<AtomicUsize>) {
             now.fetch_sub(1, Ordering::SeqCst);
         }
     });
+    sandbox.write("config.json", PATIENT);
     (sandbox.dated(), most)
 }
 

@@ -213,7 +213,9 @@ pub fn write(
         }
     }
     recipe.finish();
-    given.iter().for_each(|id| appended.done(id));
+    for id in &given {
+        appended.done(id);
+    }
     slowest
 }
 
