@@ -50,6 +50,12 @@ impl Appended {
         );
     }
 
+    /// Whether the line of this event begins with this; what is long is shown in part only.
+    pub fn is_beginning_of(&self, id: &str, shown: &str) -> bool {
+        let intent = self.intent.lock().unwrap();
+        intent.get(id).is_some_and(|line| line.starts_with(shown))
+    }
+
     /// Whether some line begins with this, and goes on.
     pub fn begins(&self, fragment: &str) -> bool {
         let intent = self.intent.lock().unwrap();
