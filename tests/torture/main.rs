@@ -41,7 +41,6 @@ mod scenarios;
 mod strace;
 mod syscalls;
 mod latency;
-mod oracle;
 mod passes;
 mod stop_resume;
 mod storm;
