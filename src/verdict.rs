@@ -6,6 +6,7 @@
 
 use crate::world::Reply;
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 use std::fmt;
 
 /// What a reply means for the batch it answers.
@@ -129,7 +130,8 @@ impl fmt::Display for Trouble {
     }
 }
 
-/// Breeze's reply body. Unknown fields are its own business.
+/// Breeze's reply body. Unknown fields are its own business; they are named because serde would take
+/// an array, too, for a struct that names all it has.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Body {
@@ -137,6 +139,8 @@ struct Body {
     items_accepted: usize,
     #[serde(default)]
     errors: Option<Vec<Fault>>,
+    #[serde(flatten)]
+    _others: IgnoredAny,
 }
 
 #[derive(Debug, Deserialize)]
@@ -146,6 +150,8 @@ struct Fault {
     status_code: u16,
     #[serde(default)]
     message: Option<String>,
+    #[serde(flatten)]
+    _others: IgnoredAny,
 }
 
 /// Judges the reply to a request of `sent` events.
@@ -177,10 +183,10 @@ fn faults(reply: &Reply, sent: usize) -> Option<Vec<Fault>> {
         .filter(|fault| fault.status_code != 206)
         .count();
     let counts = [
-        body.items_accepted + faults.len(),
-        body.items_accepted + refused,
+        body.items_accepted.checked_add(faults.len()),
+        body.items_accepted.checked_add(refused),
     ];
-    let complete = body.items_received == sent && counts.contains(&sent);
+    let complete = body.items_received == sent && counts.contains(&Some(sent));
     // "All accepted" under a status that says otherwise is not believed.
     let credible = (200..300).contains(&reply.status) || !faults.is_empty();
     (complete && credible).then_some(faults)
@@ -362,6 +368,32 @@ mod tests {
             doubtful(200),
         );
         check(204, "", 2, doubtful(204));
+    }
+
+    #[test]
+    fn a_body_that_is_no_object_is_not_breezes() {
+        let doubtful = Verdict::Leave(Trouble::NotBreeze(200));
+        check(200, "[2,2,[]]", 2, doubtful.clone());
+        check(
+            200,
+            r#"{"itemsReceived":2,"itemsAccepted":1,"errors":[[0,400,"100: x"]]}"#,
+            2,
+            doubtful,
+        );
+    }
+
+    #[test]
+    fn counts_beyond_every_number_do_not_add_up() {
+        let doubtful = Verdict::Leave(Trouble::NotBreeze(200));
+        let most = usize::MAX;
+        for body in [
+            format!(
+                r#"{{"itemsReceived":1,"itemsAccepted":{most},"errors":[{{"index":0,"statusCode":206}}]}}"#
+            ),
+            format!(r#"{{"itemsReceived":{most},"itemsAccepted":{most}}}"#),
+        ] {
+            check(200, &body, 1, doubtful.clone());
+        }
     }
 
     #[test]
