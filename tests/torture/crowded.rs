@@ -36,7 +36,18 @@ impl Crowded {
             full.flush();
         }
         full.append("event", EVENTS);
+        if case.before == Before::APass {
+            full.pad();
+        }
         full
+    }
+
+    /// Fills the buffer's last block with blank lines, so that the next line needs a block of its own.
+    fn pad(&self) {
+        let path = self.path(BUFFER);
+        let length = fs::metadata(&path).unwrap().len();
+        let missing = length.next_multiple_of(4096) - length;
+        kit::append(&path, "\n".repeat(usize::try_from(missing).unwrap()));
     }
 
     fn append(&mut self, name: &str, count: usize) {
@@ -72,7 +83,10 @@ impl Crowded {
         }
         let mut file = File::create(&folder).unwrap();
         // What is delayed takes its room only when it is synced.
-        while file.write_all(&[0; 1024]).is_ok() && file.sync_data().is_ok() {}
+        for bytes in [64 * 1024, 1024] {
+            let piece = vec![0; bytes];
+            while file.write_all(&piece).is_ok() && file.sync_data().is_ok() {}
+        }
         let block = if self.case.disk == Disk::Tmpfs {
             4096
         } else {
