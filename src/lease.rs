@@ -1,8 +1,6 @@
 //! The write lease (Linux): it succeeds only while nobody else has the file open, and holds back
 //! every new open until it ends. Inside it a truncation cannot lose even the line of an appender
 //! that knows no lock. It is held for microseconds, inside the buffer's lock.
-//!
-//! The one file with `unsafe`: neither std nor rustix offers `F_SETLEASE`.
 
 use std::fs::File;
 
@@ -22,40 +20,34 @@ pub enum Lease<'a> {
 pub struct Held<'a>(#[allow(dead_code, reason = "read where leases exist")] &'a File);
 
 #[cfg(target_os = "linux")]
-#[allow(unsafe_code)]
 mod system {
     use super::{Held, Lease};
+    use crate::raw::{self, Signal};
     use std::fs::File;
     use std::io;
-    use std::os::fd::AsRawFd;
 
     /// Asks for the write lease on a file opened once, for reading and writing.
     pub fn take(file: &File) -> Lease<'_> {
         // An open that arrives while the lease is held sends SIGIO, which kills by default.
-        // SAFETY: SIG_IGN is a valid disposition for SIGIO and no handler of ours is replaced.
-        unsafe { libc::signal(libc::SIGIO, libc::SIG_IGN) };
-        // SAFETY: the descriptor is open for as long as `file` is borrowed; no memory is passed.
-        if unsafe { libc::fcntl(file.as_raw_fd(), libc::F_SETLEASE, libc::F_WRLCK) } == 0 {
-            return Lease::Held(Held(file));
-        }
-        match io::Error::last_os_error().kind() {
-            io::ErrorKind::WouldBlock => Lease::Refused,
-            _ => Lease::Unsupported,
+        raw::ignore(Signal::LeaseIsWanted);
+        match raw::take_write_lease(file) {
+            Ok(()) => Lease::Held(Held(file)),
+            Err(err) if err.kind() == io::ErrorKind::WouldBlock => Lease::Refused,
+            Err(_) => Lease::Unsupported,
         }
     }
 
     impl Held<'_> {
         /// Whether somebody is waiting to open the file: they will have it once the lease ends.
         pub fn is_wanted(&self) -> bool {
-            // SAFETY: as above.
-            (unsafe { libc::fcntl(self.0.as_raw_fd(), libc::F_GETLEASE) }) != libc::F_WRLCK
+            !raw::has_write_lease(self.0)
         }
     }
 
     impl Drop for Held<'_> {
         fn drop(&mut self) {
-            // SAFETY: as above. Closing the descriptor ends the lease too.
-            unsafe { libc::fcntl(self.0.as_raw_fd(), libc::F_SETLEASE, libc::F_UNLCK) };
+            // Closing the descriptor ends the lease too.
+            raw::let_lease_go(self.0);
         }
     }
 }

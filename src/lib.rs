@@ -86,6 +86,7 @@
 
 pub mod cli;
 pub mod settings;
+pub mod startup;
 
 pub mod ci;
 pub mod consent;
@@ -113,6 +114,7 @@ pub mod lines;
 pub mod lock;
 pub mod news;
 pub mod os;
+mod raw;
 pub mod settle;
 
 pub mod event;

@@ -3,13 +3,16 @@
 use std::ffi::OsString;
 use std::process::ExitCode;
 use telemetry_upload::cli::{self, Cli, Command};
+use telemetry_upload::startup::{self, Watched};
 use telemetry_upload::{commands, os, terminal};
 
 fn main() -> ExitCode {
     let arguments: Vec<OsString> = std::env::args_os().collect();
-    if cli::is_called_by_host(&arguments) {
-        never_fail();
-    }
+    startup::prepare(if cli::is_called_by_host(&arguments) {
+        Watched::ByHost
+    } else {
+        Watched::ByPerson
+    });
     let cli = match Cli::read(&arguments) {
         Ok(cli) => cli,
         Err(code) => return code,
@@ -28,13 +31,4 @@ fn main() -> ExitCode {
         terminal::complain(&format!("{err:#}"));
         ExitCode::FAILURE
     })
-}
-
-/// A defect of ours that shows as a panic is not the host's: it would see an abort, and our words.
-#[allow(
-    clippy::disallowed_methods,
-    reason = "a panic has no way to return an exit code"
-)]
-fn never_fail() {
-    std::panic::set_hook(Box::new(|_| std::process::exit(0)));
 }

@@ -295,6 +295,16 @@ pub fn inode(metadata: &Metadata) -> u64 {
     system::inode(metadata)
 }
 
+/// A write that a limit forbids fails from now on, where it would have ended the process.
+pub fn errors_instead_of_signals() {
+    system::errors_instead_of_signals();
+}
+
+/// Takes out of the umask what it would take from the owner: nobody could open such a file again.
+pub fn keep_what_the_umask_takes_from_the_owner() {
+    system::keep_what_the_umask_takes_from_the_owner();
+}
+
 /// The environment. A value that is not UTF-8 must not vanish: it may be an opt-out.
 pub fn environment() -> BTreeMap<String, String> {
     let lossy = |text: std::ffi::OsString| text.to_string_lossy().into_owned();

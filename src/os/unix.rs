@@ -1,9 +1,10 @@
 //! Unix: run on Linux; macOS differs only in what `boot` can say.
 
 use super::refused;
+use crate::raw;
 use crate::world::Patience;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
+use rustix::fs::{Mode, OFlags, fcntl_getfl, fcntl_setfl};
 use std::fs::{DirBuilder, File, Metadata, OpenOptions};
 use std::io::{self, Seek};
 use std::os::fd::AsFd;
@@ -55,6 +56,16 @@ pub(super) fn copy_group(to: &File, from: &Metadata) -> io::Result<()> {
         return Ok(());
     }
     std::os::unix::fs::fchown(to, None, Some(from.gid()))
+}
+
+pub(super) fn errors_instead_of_signals() {
+    raw::ignore(raw::Signal::FileTooLarge);
+}
+
+pub(super) fn keep_what_the_umask_takes_from_the_owner() {
+    // There is no call that only reads it.
+    let umask = rustix::process::umask(Mode::RWXG | Mode::RWXO);
+    rustix::process::umask(umask - Mode::RWXU);
 }
 
 pub(super) fn create_dir(path: &Path) -> io::Result<()> {
