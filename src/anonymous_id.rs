@@ -57,7 +57,7 @@ fn due(fields: &Map<String, Value>, now: DateTime<Utc>) -> Due {
 fn fields(file: &FileState) -> Option<Map<String, Value>> {
     match file {
         FileState::Bytes(bytes) => serde_json::from_slice(bytes).ok(),
-        FileState::Missing | FileState::Unreadable => None,
+        FileState::Missing | FileState::Refused(_) => None,
     }
 }
 

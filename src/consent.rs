@@ -41,8 +41,10 @@ pub enum Rule {
     DoNotTrack,
     /// There is no `telemetry.json`: nobody was asked yet.
     NoConsentFile,
-    /// `telemetry.json` is there, but not a readable file with one JSON object in it.
+    /// `telemetry.json` is there, but does not hold one JSON object.
     ConsentUnreadable,
+    /// `telemetry.json` is there, or its folder, but is not one of this person's own, for this reason.
+    ConsentRefused(String),
     /// `enabled` in `telemetry.json` is not `true`.
     NotEnabled,
     /// `consentGiven` in `telemetry.json` is not `true`.
@@ -58,6 +60,9 @@ impl fmt::Display for Rule {
             Rule::NoConsentFile => f.write_str("there is no telemetry.json: nobody has agreed yet"),
             Rule::ConsentUnreadable => {
                 f.write_str("telemetry.json cannot be read, which means off")
+            }
+            Rule::ConsentRefused(why) => {
+                write!(f, "telemetry.json cannot be read, which means off: {why}")
             }
             Rule::NotEnabled => f.write_str("telemetry.json does not say \"enabled\": true"),
             Rule::NotGiven => f.write_str("telemetry.json does not say \"consentGiven\": true"),
@@ -76,18 +81,24 @@ pub fn ask(env: &BTreeMap<String, String>, app: &str, telemetry_json: &Path) -> 
 pub enum FileState {
     /// Nothing.
     Missing,
-    /// Something that is not a small plain file of this user's own.
-    Unreadable,
+    /// Something that is not a small plain file of this user's own in a folder of theirs; and why.
+    Refused(String),
     /// The file's content, whatever it is.
     Bytes(Vec<u8>),
 }
 
 /// Reads the consent file, for those who need more of it than the answer.
 pub fn read(telemetry_json: &Path) -> FileState {
+    // Whatever is made, is made beside this file.
+    if let Some(Err(err)) = telemetry_json.parent().map(os::check_dir)
+        && err.kind() != io::ErrorKind::NotFound
+    {
+        return FileState::Refused(format!("its folder: {err}"));
+    }
     // A link is refused, not followed: whoever can plant one must not answer for the person. While the
     // anonymous id is changed, for microseconds, an open that does not wait is refused, too.
     let read = lock::patiently(lock::WAIT_OF_PRODUCER, || {
-        match os::read_small(telemetry_json, CONSENT_BYTES_MAX) {
+        match os::read_decision(telemetry_json, CONSENT_BYTES_MAX) {
             Err(err) if err.kind() == io::ErrorKind::WouldBlock => Ok(None),
             read => read.map(Some),
         }
@@ -95,7 +106,7 @@ pub fn read(telemetry_json: &Path) -> FileState {
     match read.and_then(|read| read.ok_or_else(|| io::ErrorKind::WouldBlock.into())) {
         Ok(bytes) => FileState::Bytes(bytes),
         Err(err) if err.kind() == io::ErrorKind::NotFound => FileState::Missing,
-        Err(_) => FileState::Unreadable,
+        Err(err) => FileState::Refused(err.to_string()),
     }
 }
 
@@ -123,7 +134,7 @@ fn denied_by_environment(env: &BTreeMap<String, String>, app: &str) -> Option<Ru
 fn denied_by_file(file: &FileState) -> Option<Rule> {
     let bytes = match file {
         FileState::Missing => return Some(Rule::NoConsentFile),
-        FileState::Unreadable => return Some(Rule::ConsentUnreadable),
+        FileState::Refused(why) => return Some(Rule::ConsentRefused(why.clone())),
         FileState::Bytes(bytes) => bytes,
     };
     let Ok(Value::Object(fields)) = serde_json::from_slice(bytes) else {
@@ -197,6 +208,14 @@ mod tests {
         );
     }
 
+    /// What is really there is no file to be believed, and why not is said.
+    fn check_refused(path: &Path, why: &str) {
+        match ask(&BTreeMap::new(), "atomic", path) {
+            Consent::Denied(Rule::ConsentRefused(said)) => assert!(said.contains(why), "{said}"),
+            other => panic!("{other:?}"),
+        }
+    }
+
     #[test]
     fn the_whole_matrix_is_decided_by_its_first_rule() {
         let ci = [None, Some(Rule::Ci("CI"))];
@@ -205,7 +224,10 @@ mod tests {
         let files = [
             (FileState::Bytes(YES.into()), None),
             (FileState::Missing, Some(Rule::NoConsentFile)),
-            (FileState::Unreadable, Some(Rule::ConsentUnreadable)),
+            (
+                FileState::Refused("it is a link".to_owned()),
+                Some(Rule::ConsentRefused("it is a link".to_owned())),
+            ),
             (
                 FileState::Bytes(b"{".to_vec()),
                 Some(Rule::ConsentUnreadable),
@@ -374,6 +396,7 @@ mod tests {
             (Rule::DoNotTrack, "DO_NOT_TRACK is set"),
             (Rule::NoConsentFile, "no telemetry.json"),
             (Rule::ConsentUnreadable, "cannot be read"),
+            (Rule::ConsentRefused("so".to_owned()), "means off: so"),
             (Rule::NotEnabled, "\"enabled\": true"),
             (Rule::NotGiven, "\"consentGiven\": true"),
         ] {
@@ -404,7 +427,7 @@ mod tests {
     #[test]
     fn a_folder_in_its_place_is_unreadable() {
         let dir = tempfile::tempdir().unwrap();
-        check_file(dir.path(), Some(Rule::ConsentUnreadable));
+        check_refused(dir.path(), "it is not a regular file");
         check_file(
             &dir.path().join("none/telemetry.json"),
             Some(Rule::NoConsentFile),
@@ -419,7 +442,7 @@ mod tests {
         fs::write(&path, YES.to_owned() + &" ".repeat(limit - YES.len())).unwrap();
         check_file(&path, None);
         fs::write(&path, YES.to_owned() + &" ".repeat(limit + 1 - YES.len())).unwrap();
-        check_file(&path, Some(Rule::ConsentUnreadable));
+        check_refused(&path, "file too large");
     }
 
     #[cfg(unix)]
@@ -429,9 +452,9 @@ mod tests {
         let target = dir.path().join("elsewhere.json");
         let link = dir.path().join("telemetry.json");
         std::os::unix::fs::symlink(&target, &link).unwrap();
-        check_file(&link, Some(Rule::ConsentUnreadable));
+        check_refused(&link, "it is a symbolic link");
         fs::write(&target, YES).unwrap();
-        check_file(&link, Some(Rule::ConsentUnreadable));
+        check_refused(&link, "it is a symbolic link");
     }
 
     #[cfg(unix)]
@@ -440,6 +463,20 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("telemetry.json");
         let _listener = std::os::unix::net::UnixListener::bind(&path).unwrap();
-        check_file(&path, Some(Rule::ConsentUnreadable));
+        check_refused(&path, "No such device");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_file_that_everybody_may_write_speaks_for_nobody() {
+        use std::os::unix::fs::PermissionsExt;
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("telemetry.json");
+        fs::write(&path, YES).unwrap();
+        // The usual umask of some systems is 002, and the group the person's own.
+        fs::set_permissions(&path, PermissionsExt::from_mode(0o664)).unwrap();
+        check_file(&path, None);
+        fs::set_permissions(&path, PermissionsExt::from_mode(0o602)).unwrap();
+        check_refused(&path, "everybody may write it");
     }
 }

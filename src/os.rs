@@ -78,6 +78,18 @@ pub fn read_small(path: &Path, bytes_max: u64) -> io::Result<Vec<u8>> {
     read_up_to(&open(path, Open::Read)?, bytes_max)
 }
 
+/// Reads a small file by which a person decides whether and where events go. One that anybody on this
+/// machine may write speaks for nobody. A group may: with the usual umask of some systems it is the
+/// person's own.
+///
+/// # Errors
+/// As [`read_small`].
+pub fn read_decision(path: &Path, bytes_max: u64) -> io::Result<Vec<u8>> {
+    let file = open(path, Open::Read)?;
+    system::check_not_open_to_all(&file.metadata()?)?;
+    read_up_to(&file, bytes_max)
+}
+
 /// Reads the rest of a file that is known to be small.
 ///
 /// # Errors
@@ -148,19 +160,30 @@ impl Replacement {
 /// Makes a folder that only this user may enter (0700), with its parents, and refuses a link and a
 /// folder of someone else's. An existing folder keeps its mode: it may be shared with the host's.
 pub fn create_private_dir(path: &Path) -> io::Result<()> {
-    match fs::symlink_metadata(path) {
-        Ok(found) if found.is_symlink() => {
-            return Err(refused("it is a symbolic link, which is not followed here"));
-        }
-        Ok(_) => {}
-        Err(_) => {
-            system::create_dir(path)?;
-            if let Some(parent) = path.parent() {
-                sync_dir(parent)?;
-            }
+    if fs::symlink_metadata(path).is_err() {
+        system::create_dir(path, 0o700)?;
+        if let Some(parent) = path.parent() {
+            sync_dir(parent)?;
         }
     }
+    check_private_dir(path)
+}
+
+/// Refuses a link and a folder of someone else's.
+pub fn check_private_dir(path: &Path) -> io::Result<()> {
+    if fs::symlink_metadata(path)?.is_symlink() {
+        return Err(refused("it is a symbolic link, which is not followed here"));
+    }
     check_dir(path)
+}
+
+/// Refuses to let root make something in a folder of somebody else's, where its owner could neither
+/// change nor remove it. The folder itself may still be missing.
+pub fn check_root_is_at_home(folder: &Path) -> io::Result<()> {
+    let existing = folder
+        .ancestors()
+        .find_map(|folder| fs::metadata(folder).ok());
+    existing.map_or(Ok(()), |found| system::check_root_is_at_home(&found))
 }
 
 /// Refuses a folder that is not one, or that belongs to another user.
@@ -170,6 +193,17 @@ pub fn check_dir(path: &Path) -> io::Result<()> {
         return Err(refused("it is not a folder"));
     }
     system::check_owner(&metadata)
+}
+
+/// Makes a new file that others may read as far as the umask lets them, and only its owner may write,
+/// whatever the umask says: agents run the commands in it.
+pub fn create_shared(path: &Path) -> io::Result<File> {
+    system::create_new(path, 0o644)
+}
+
+/// Makes a folder, and its parents, for such files.
+pub fn create_shared_dir(path: &Path) -> io::Result<()> {
+    system::create_dir(path, 0o755)
 }
 
 /// Whether the owner meant the file to be changed. Asking the system instead would let root write

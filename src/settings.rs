@@ -143,7 +143,11 @@ impl Settings {
             connection: Connection::parse(text).context("bad connection string")?,
             policy,
             limits: limits(&flags.limits, &config.limits)?,
-            ca_file: flags.ca_file.clone().or(config.ca_file),
+            // Never below the current directory, where a project could put one of its own.
+            ca_file: flags
+                .ca_file
+                .clone()
+                .or(config.ca_file.map(|file| paths.data().join(file))),
             sent_copy: if config.sent_log == Some(false) {
                 SentCopy::Off
             } else {
@@ -155,7 +159,7 @@ impl Settings {
 
 fn read_config(paths: &Paths) -> Result<Config> {
     let path = paths.config();
-    match os::read_small(&path, CONFIG_BYTES_MAX) {
+    match os::read_decision(&path, CONFIG_BYTES_MAX) {
         // serde would take an array for a struct.
         Ok(bytes) if !bytes.trim_ascii_start().starts_with(b"{") => {
             bail!(

@@ -42,9 +42,32 @@ pub(super) fn check_owner(metadata: &Metadata) -> io::Result<()> {
     if owner == me {
         return Ok(());
     }
+    // Whoever runs this by sudo would leave files that their owner cannot use.
+    let advice = if me == 0 {
+        "; run this as that user"
+    } else {
+        ""
+    };
     Err(refused(format!(
-        "it belongs to another user (uid {owner}; this is uid {me})"
+        "it belongs to another user (uid {owner}; this is uid {me}){advice}"
     )))
+}
+
+pub(super) fn check_root_is_at_home(metadata: &Metadata) -> io::Result<()> {
+    if rustix::process::geteuid().is_root() {
+        check_owner(metadata)
+    } else {
+        Ok(())
+    }
+}
+
+pub(super) fn check_not_open_to_all(metadata: &Metadata) -> io::Result<()> {
+    if metadata.mode() & 0o002 == 0 {
+        return Ok(());
+    }
+    Err(refused(
+        "everybody may write it; take that away with chmod o-w",
+    ))
 }
 
 pub(super) fn owner_may_write(metadata: &Metadata) -> bool {
@@ -68,8 +91,16 @@ pub(super) fn keep_what_the_umask_takes_from_the_owner() {
     rustix::process::umask(umask - Mode::RWXU);
 }
 
-pub(super) fn create_dir(path: &Path) -> io::Result<()> {
-    DirBuilder::new().recursive(true).mode(0o700).create(path)
+pub(super) fn create_dir(path: &Path, mode: u32) -> io::Result<()> {
+    DirBuilder::new().recursive(true).mode(mode).create(path)
+}
+
+pub(super) fn create_new(path: &Path, mode: u32) -> io::Result<File> {
+    File::options()
+        .write(true)
+        .create_new(true)
+        .mode(mode)
+        .open(path)
 }
 
 pub(super) fn sync_dir(path: &Path) -> io::Result<()> {

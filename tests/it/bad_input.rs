@@ -239,7 +239,7 @@ fn files_of_another_user_are_refused() {
     std::os::unix::fs::chown(sandbox.path(BUFFER), Some(12_345), None).unwrap();
     check_refused(
         &sandbox,
-        "cannot open {data}/telemetry-events.jsonl: it belongs to another user (uid 12345; this is uid 0)",
+        "cannot open {data}/telemetry-events.jsonl: it belongs to another user (uid 12345; this is uid 0); run this as that user",
     );
 }
 
