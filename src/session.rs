@@ -97,7 +97,16 @@ pub fn end_the_silent(recorder: &Recorder, now: DateTime<Utc>) -> Result<()> {
     if recorder.denied().is_some() {
         return Ok(());
     }
-    let Ok(listing) = fs::read_dir(recorder.paths().sessions()) else {
+    let (paths, folder) = (recorder.paths(), recorder.paths().sessions());
+    if !folder.exists() {
+        return Ok(());
+    }
+    // Files are removed here: a link must not lead to those of somebody else's.
+    for folder in [paths.upload(), folder.clone()] {
+        os::check_private_dir(&folder)
+            .with_context(|| format!("cannot use {}", folder.display()))?;
+    }
+    let Ok(listing) = fs::read_dir(folder) else {
         return Ok(());
     };
     let mut done = Ok(());
