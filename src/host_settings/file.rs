@@ -5,7 +5,7 @@
 use crate::os::{self, Open};
 use anyhow::{Context, Result, bail};
 use chrono::{DateTime, Utc};
-use std::fs::{self, File, Metadata, OpenOptions};
+use std::fs::{self, File, Metadata};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
@@ -100,7 +100,9 @@ impl HostFile {
     pub(super) fn replace(&self, text: &str, keep: Keep) -> Result<Option<PathBuf>> {
         let folder = self.folder();
         if self.content.is_none() {
-            fs::create_dir_all(folder)
+            os::check_root_is_at_home(folder)
+                .with_context(|| format!("cannot use the folder {}", folder.display()))?;
+            os::create_shared_dir(folder)
                 .with_context(|| format!("cannot make the folder {}", folder.display()))?;
         }
         let new = self.beside(&format!(".{}.telemetry-upload.new", std::process::id()));
@@ -153,7 +155,7 @@ impl HostFile {
         let open = || match &self.content {
             Some(_) => os::open(path, Open::New),
             // Holds nothing private, and others may have to read a project's settings.
-            None => OpenOptions::new().write(true).create_new(true).open(path),
+            None => os::create_shared(path),
         };
         let write = |mut file: File| -> io::Result<()> {
             if let Some(content) = &self.content {
