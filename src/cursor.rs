@@ -312,6 +312,62 @@ mod tests {
         check("jello\nworld\n", 9, 0);
     }
 
+    #[test]
+    fn a_mark_holds_as_long_as_the_bytes_before_it_are_what_they_were() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("buffer");
+        let long = "0123456789".repeat(50);
+        let check = |read: &str, content: &str, expected: bool| {
+            std::fs::write(&path, content).unwrap();
+            let file = os::open(&path, Open::Read).unwrap();
+            let mark = Mark::default().after(read.as_bytes());
+            assert_eq!(mark.holds(&file).unwrap(), expected, "{read} in {content}");
+        };
+        check("", "", true);
+        check("hello\n", "hello\nworld\n", true);
+        check("hello\n", "jello\nworld\n", false);
+        check("hello\n", "hell", false);
+        check(&long, &long, true);
+        // Beyond the trail nothing is looked at.
+        check(&long, &long.replacen('0', "x", 1), true);
+        check(&long, &long[1..], false);
+    }
+
+    #[test]
+    fn a_short_cursor_file_is_made_whole_and_a_whole_one_is_left_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("b.cursor");
+        for length in [0, 511, 512, 600, 1023] {
+            let mut bytes = slot(7).encode().repeat(2);
+            bytes.truncate(length);
+            std::fs::write(&path, &bytes).unwrap();
+            let cursor = Cursor::open(&path).unwrap();
+            let expected = if length < SLOT_BYTES {
+                Slot::default()
+            } else {
+                slot(7)
+            };
+            assert_eq!(cursor.last, expected, "{length}");
+            assert_eq!(
+                std::fs::read(&path).unwrap(),
+                expected.encode().repeat(2),
+                "{length}"
+            );
+        }
+        let damaged = [slot(7).encode(), [0; SLOT_BYTES]].concat();
+        std::fs::write(&path, &damaged).unwrap();
+        let cursor = Cursor::open(&path).unwrap();
+        assert!(cursor.stands_at(3480) && !cursor.stands_at(0));
+        assert_eq!(std::fs::read(&path).unwrap(), damaged);
+    }
+
+    #[test]
+    fn a_cursor_that_is_missing_says_from_the_start_and_one_that_cannot_be_read_says_so() {
+        let dir = tempfile::tempdir().unwrap();
+        assert_eq!(peek(&dir.path().join("none")).unwrap(), Slot::default());
+        assert!(peek(dir.path()).is_err());
+    }
+
     proptest! {
         #[test]
         fn every_slot_survives_its_encoding(sequence: u64, inode: u64, offset: u64, check: u64) {

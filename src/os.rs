@@ -7,6 +7,8 @@
 
 #[cfg(test)]
 pub(crate) mod faults;
+mod folders;
+mod replacement;
 
 #[cfg(unix)]
 #[path = "os/unix.rs"]
@@ -15,10 +17,16 @@ mod system;
 #[path = "os/windows.rs"]
 mod system;
 
+pub use folders::{
+    check_dir, check_private_dir, check_root_is_at_home, create_private_dir, create_shared,
+    create_shared_dir,
+};
+pub use replacement::Replacement;
+
 use std::collections::BTreeMap;
 use std::fs::{self, File, Metadata, OpenOptions};
 use std::io::{self, Read, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
@@ -102,108 +110,6 @@ pub fn read_up_to(file: &File, bytes_max: u64) -> io::Result<Vec<u8>> {
         return Err(io::ErrorKind::FileTooLarge.into());
     }
     Ok(bytes)
-}
-
-/// New content for a file, written beside it and durable, that is not in its place yet.
-#[derive(Debug)]
-pub struct Replacement {
-    new: PathBuf,
-    path: PathBuf,
-}
-
-impl Replacement {
-    /// Writes the new content of `path`. Two at once need a lock around them: they share the name.
-    pub fn write(path: &Path, bytes: &[u8]) -> io::Result<Replacement> {
-        let mut name = path.as_os_str().to_owned();
-        name.push(".new");
-        let new = PathBuf::from(name);
-        let file = open(&new, Open::Create)?;
-        let written = truncate(&file, 0)
-            .and_then(|()| write_at(&file, bytes, 0))
-            .and_then(|()| sync(&file));
-        let replacement = Replacement {
-            new,
-            path: path.to_owned(),
-        };
-        if let Err(err) = written {
-            // On a full disk, what is of no use must not take room.
-            let _ = replacement.discard();
-            return Err(err);
-        }
-        Ok(replacement)
-    }
-
-    /// Puts it in its place, in one step.
-    pub fn put(self) -> io::Result<()> {
-        rename(&self.new, &self.path)
-    }
-
-    /// Puts it in its place, in one step, and takes what was there: the two have changed places.
-    ///
-    /// # Errors
-    /// `Unsupported` where the system or the file system cannot; nothing has changed then.
-    pub fn exchange(&self) -> io::Result<()> {
-        system::exchange(&self.new, &self.path)
-    }
-
-    /// What is not in its place.
-    pub fn other(&self) -> &Path {
-        &self.new
-    }
-
-    /// Removes what is not in its place.
-    pub fn discard(self) -> io::Result<()> {
-        fs::remove_file(&self.new)
-    }
-}
-
-/// Makes a folder that only this user may enter (0700), with its parents, and refuses a link and a
-/// folder of someone else's. An existing folder keeps its mode: it may be shared with the host's.
-pub fn create_private_dir(path: &Path) -> io::Result<()> {
-    if fs::symlink_metadata(path).is_err() {
-        system::create_dir(path, 0o700)?;
-        if let Some(parent) = path.parent() {
-            sync_dir(parent)?;
-        }
-    }
-    check_private_dir(path)
-}
-
-/// Refuses a link and a folder of someone else's.
-pub fn check_private_dir(path: &Path) -> io::Result<()> {
-    if fs::symlink_metadata(path)?.is_symlink() {
-        return Err(refused("it is a symbolic link, which is not followed here"));
-    }
-    check_dir(path)
-}
-
-/// Refuses to let root make something in a folder of somebody else's, where its owner could neither
-/// change nor remove it. The folder itself may still be missing.
-pub fn check_root_is_at_home(folder: &Path) -> io::Result<()> {
-    let existing = folder
-        .ancestors()
-        .find_map(|folder| fs::metadata(folder).ok());
-    existing.map_or(Ok(()), |found| system::check_root_is_at_home(&found))
-}
-
-/// Refuses a folder that is not one, or that belongs to another user.
-pub fn check_dir(path: &Path) -> io::Result<()> {
-    let metadata = fs::metadata(path)?;
-    if !metadata.is_dir() {
-        return Err(refused("it is not a folder"));
-    }
-    system::check_owner(&metadata)
-}
-
-/// Makes a new file that others may read as far as the umask lets them, and only its owner may write,
-/// whatever the umask says: agents run the commands in it.
-pub fn create_shared(path: &Path) -> io::Result<File> {
-    system::create_new(path, 0o644)
-}
-
-/// Makes a folder, and its parents, for such files.
-pub fn create_shared_dir(path: &Path) -> io::Result<()> {
-    system::create_dir(path, 0o755)
 }
 
 /// Whether the owner meant the file to be changed. Asking the system instead would let root write

@@ -288,11 +288,8 @@ impl Resolver for OneLookup {
             return Ok(addresses.clone());
         }
         // Told of a time limit, ureq starts a thread by itself, and panics if the system gives none.
-        let (uri, config) = (uri.clone(), config.clone());
-        let look = move || {
-            let unlimited = NextTimeout::default();
-            DefaultResolver::default().resolve(&uri, &config, unlimited)
-        };
+        let (uri, config, unlimited) = (uri.clone(), config.clone(), NextTimeout::default());
+        let look = move || DefaultResolver::default().resolve(&uri, &config, unlimited);
         let addresses = watchdog::within(*timeout.after, look)?
             .unwrap_or(Err(ureq::Error::Timeout(timeout.reason)))?;
         found.push((place, addresses.clone()));

@@ -23,7 +23,11 @@ fn sources() -> Vec<(String, String)> {
                 walk(&path, files);
             } else {
                 let text = fs::read_to_string(&path).unwrap();
-                let product = text.split("#[cfg(test)]").next().unwrap().to_owned();
+                let product = text
+                    .split("#[cfg(test)]\nmod tests")
+                    .next()
+                    .unwrap()
+                    .to_owned();
                 files.push((
                     path.strip_prefix(root()).unwrap().display().to_string(),
                     product,

@@ -62,13 +62,12 @@ struct Tally {
     missed: BTreeMap<&'static str, usize>,
 }
 
-/// Every step must have met the full disk.
-const STEPS: [&str; 6] = [
+/// Every step must have met the full disk, but for `state.json`, which is written over where it stands.
+const STEPS: [&str; 5] = [
     "the cursor",
     "lines to be kept",
     "rejected.jsonl",
     "sent.jsonl",
-    "state.json",
     "a producer's line",
 ];
 

@@ -22,28 +22,28 @@
 )]
 
 mod aftermath;
+mod chance;
 mod crowded;
 mod cut_off;
 mod dice;
 mod errnos;
 mod full_disk;
-mod chance;
 mod in_flight;
 mod kills;
 #[path = "../it/kit.rs"]
 #[allow(dead_code, reason = "the other suite uses the rest")]
 mod kit;
+mod latency;
 mod mounts;
 mod oracle;
+mod passes;
 mod power_cuts;
 mod reckoning;
 mod scenarios;
-mod strace;
-mod syscalls;
-mod latency;
-mod passes;
 mod stop_resume;
 mod storm;
+mod strace;
+mod syscalls;
 #[path = "../it/tools.rs"]
 #[allow(dead_code, reason = "the other suite uses the rest")]
 mod tools;

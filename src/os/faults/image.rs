@@ -103,6 +103,10 @@ impl Image {
 
     /// A file that was changed by other means, durably.
     pub(crate) fn take_as_it_is(&mut self, path: &Path) {
+        self.pending_names.retain(|naming| {
+            let (Naming::Made(name, _) | Naming::Renamed(_, name)) = naming;
+            name != path
+        });
         let Ok(durable) = fs::read(path) else {
             self.names.remove(path);
             self.durable_names.remove(path);

@@ -1,0 +1,59 @@
+//! New content for a whole file, put in its place in one step.
+
+use super::{Open, open, rename, sync, system, truncate, write_at};
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// New content for a file, written beside it and durable, that is not in its place yet.
+#[derive(Debug)]
+pub struct Replacement {
+    new: PathBuf,
+    path: PathBuf,
+}
+
+impl Replacement {
+    /// Writes the new content of `path`. Two at once need a lock around them: they share the name.
+    pub fn write(path: &Path, bytes: &[u8]) -> io::Result<Replacement> {
+        let mut name = path.as_os_str().to_owned();
+        name.push(".new");
+        let new = PathBuf::from(name);
+        let file = open(&new, Open::Create)?;
+        let written = truncate(&file, 0)
+            .and_then(|()| write_at(&file, bytes, 0))
+            .and_then(|()| sync(&file));
+        let replacement = Replacement {
+            new,
+            path: path.to_owned(),
+        };
+        if let Err(err) = written {
+            // On a full disk, what is of no use must not take room.
+            let _ = replacement.discard();
+            return Err(err);
+        }
+        Ok(replacement)
+    }
+
+    /// Puts it in its place, in one step.
+    pub fn put(self) -> io::Result<()> {
+        rename(&self.new, &self.path)
+    }
+
+    /// Puts it in its place, in one step, and takes what was there: the two have changed places.
+    ///
+    /// # Errors
+    /// `Unsupported` where the system or the file system cannot; nothing has changed then.
+    pub fn exchange(&self) -> io::Result<()> {
+        system::exchange(&self.new, &self.path)
+    }
+
+    /// What is not in its place.
+    pub fn other(&self) -> &Path {
+        &self.new
+    }
+
+    /// Removes what is not in its place.
+    pub fn discard(self) -> io::Result<()> {
+        fs::remove_file(&self.new)
+    }
+}
