@@ -139,6 +139,7 @@ pub const NEVER_FAIL: &[&str] = &[
     "set_robust_list",
     "set_tid_address",
     "sigaltstack",
+    "umask",
 ];
 
 /// The errors of this call.
