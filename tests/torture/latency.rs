@@ -10,6 +10,7 @@ use crate::oracle::{Account, Allowed, Appended, account};
 use crate::passes::PATIENT;
 use crate::writers::{Recipe, line};
 use crate::{Ended, Given};
+use std::fs::File;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
@@ -43,6 +44,9 @@ pub fn latency(given: Given) -> Ended {
     stalled.append("first", 0);
     let hung = stalled.sandbox.spawn(&[]);
     stalled.sandbox.wait_for_post();
+    let buffer = File::open(stalled.sandbox.path(BUFFER)).unwrap();
+    assert!(buffer.try_lock().is_ok(), "no lock is held across a post");
+    drop(buffer);
     for round in 0..ROUNDS {
         alone.note(alone.round(round, appends, || ()));
         stalled.note(stalled.round(round, appends, || ()));
