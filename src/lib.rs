@@ -155,6 +155,11 @@ pub mod emulator;
 
 #[cfg(all(test, target_os = "linux"))]
 #[path = "../tests/torture/steps/mod.rs"]
+#[allow(
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    reason = "a test that cannot go on fails, and clippy knows only a bare `cfg(test)`"
+)]
 mod torture;
 
 pub use recorder::{Recorded, Recorder};

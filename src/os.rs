@@ -49,7 +49,7 @@ pub enum Open {
 macro_rules! step {
     ($step:expr) => {
         #[cfg(test)]
-        faults::take($step)?;
+        faults::take(&$step)?;
     };
 }
 

@@ -149,6 +149,7 @@ impl Emulator {
     }
 
     /// Lets its port go and takes no further client. Those that are there are served to their end.
+    #[allow(clippy::disallowed_methods, reason = "it connects to itself")]
     pub fn stop(self) {
         self.stopping.store(true, Ordering::SeqCst);
         // It looks when a client comes.

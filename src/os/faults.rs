@@ -123,13 +123,13 @@ pub(crate) fn ask(step: &Step) -> Fault {
 }
 
 /// A step that is done at once or not at all.
-pub(crate) fn take(step: Step) -> io::Result<()> {
-    match ask(&step) {
+pub(crate) fn take(step: &Step) -> io::Result<()> {
+    match ask(step) {
         Fault::Fail(errno) => return Err(io::Error::from_raw_os_error(errno)),
         fault if fault.ends() => end(),
         _ => {}
     }
-    with_image(|image| image.note(&step));
+    with_image(|image| image.note(step));
     Ok(())
 }
 
@@ -144,7 +144,7 @@ pub(crate) fn unlocking() {
 pub(crate) fn opening(path: &Path, open: Open) -> io::Result<()> {
     let makes = matches!(open, Open::Create | Open::Append | Open::New);
     if makes && std::fs::symlink_metadata(path).is_err() {
-        take(Step::Make(path))?;
+        take(&Step::Make(path))?;
     }
     Ok(())
 }

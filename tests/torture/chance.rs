@@ -36,6 +36,14 @@ impl Chance {
         Duration::from_micros(self.within(0..micros.max(1)))
     }
 
+    /// Puts them in any order.
+    pub fn shuffle<T>(&mut self, items: &mut [T]) {
+        for last in (1..items.len()).rev() {
+            let other = self.within(0..last as u64 + 1);
+            items.swap(last, usize::try_from(other).unwrap());
+        }
+    }
+
     /// Whether this happens, which it does so often in a hundred times.
     pub fn percent(&mut self, often: u64) -> bool {
         self.within(0..100) < often

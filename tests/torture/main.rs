@@ -1,5 +1,6 @@
 //! The torture suite: the promise, held against kills, full disks, power cuts, bad networks and the
-//! person's own edits. Every trial ends with the [`oracle`]'s account of every event.
+//! person's own edits. Every trial ends with an account of every event: the [`oracle`]'s, or, where the
+//! passes' own books may be lost with what was broken, that of [`in_flight`] or [`reckoning`].
 //!
 //! ```text
 //! cargo test --release --test torture -- [--quick | --full] [--seed N] [name…]
@@ -25,7 +26,6 @@ mod aftermath;
 mod chance;
 mod crowded;
 mod cut_off;
-mod dice;
 mod errnos;
 mod full_disk;
 mod in_flight;
@@ -51,7 +51,7 @@ mod writers;
 
 use std::io::Write;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::process::ExitCode;
+use std::process::{Command, ExitCode};
 use std::time::Instant;
 
 /// How much of it.
@@ -94,6 +94,7 @@ pub enum Ended {
 type Trial = (&'static str, fn(Given) -> Ended);
 
 const TRIALS: &[Trial] = &[
+    ("steps", steps),
     ("full_disk", full_disk::run),
     ("power_cuts_ext4", power_cuts::ext4),
     ("power_cuts_xfs", power_cuts::xfs),
@@ -107,6 +108,37 @@ const TRIALS: &[Trial] = &[
     ("latency", latency::latency),
     ("stop_resume", stop_resume::stop_resume),
 ];
+
+/// Everything in `steps/`, which is a part of the library's own tests, because only they have a file
+/// system that can be told to fail. A plain `cargo test` runs it in its quick size by itself.
+fn steps(given: Given) -> Ended {
+    if given.size == Size::Quick {
+        return Ended::Skipped("in its quick size a part of `cargo test --lib`".to_owned());
+    }
+    let optimised: &[&str] = if cfg!(debug_assertions) {
+        &[]
+    } else {
+        &["--release"]
+    };
+    let output = Command::new(env!("CARGO"))
+        .args(["test", "--locked", "--lib"])
+        .args(optimised)
+        .args(["--", "torture::"])
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .env("TORTURE", "full")
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        output.status.success(),
+        "{}\n{said}",
+        String::from_utf8_lossy(&output.stdout)
+    );
+    let figures = said
+        .lines()
+        .filter_map(|line| line.strip_prefix("torture: "));
+    Ended::Held(figures.collect::<Vec<_>>().join("; "))
+}
 
 fn main() -> ExitCode {
     let mut given = Given {

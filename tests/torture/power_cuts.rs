@@ -1,8 +1,8 @@
 //! Power cuts: the file system is shut down at a random moment of a pass, as if the machine had lost
 //! its power; what was not on the disk by then is gone. Whatever was durable is delivered afterwards.
 
+use crate::chance::Chance;
 use crate::cut_off::{Disk, Saboteur};
-use crate::dice::Dice;
 use crate::kit::{self, BUFFER, Sandbox, Server};
 use crate::mounts;
 use crate::reckoning::Reckoning;
@@ -101,13 +101,13 @@ fn trial(kind: &Kind, given: Given, place: &Path) -> Ended {
         return Ended::Skipped(why);
     }
     let mut tally = Tally::default();
-    let mut dice = Dice::new(given.seed);
+    let mut chance = Chance::new(given.seed);
     // How long it is from each moment to the end of the pass, as the cuts find out.
     let pass = undisturbed(&disk);
     let mut spans = [(Moment::Receiving, pass), (Moment::Replied, pass / 10)];
     for cut in 0..given.size.pick(10, 1000) {
         let (moment, span) = &mut spans[cut % 2];
-        let (moment, delay) = (*moment, span.mul_f64(dice.share()));
+        let (moment, delay) = (*moment, chance.up_to(*span));
         mounts::note(&format!("cut {cut}: {moment:?}, {delay:?}"));
         let late_before = tally.too_late;
         one(&disk, &Cut { moment, delay }, &mut tally);

@@ -3,7 +3,7 @@
 //! pass delivers everything.
 
 use crate::aftermath::{Expected, How, check};
-use crate::dice::Dice;
+use crate::chance::Chance;
 use crate::errnos;
 use crate::scenarios::{Prepared, SCENARIOS, Scenario};
 use crate::strace::{self, Calls, Fault, Hits, Injection, Traced, When};
@@ -135,7 +135,7 @@ fn sweep(
         cases.extend(cases_of(scenario, &calls));
     }
     let of = cases.len();
-    Dice::new(given.seed).shuffle(&mut cases);
+    Chance::new(given.seed).shuffle(&mut cases);
     cases.truncate(cases_max);
     let tally = Tally::default();
     let next = Mutex::new(cases.iter());

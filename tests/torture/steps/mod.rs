@@ -342,8 +342,9 @@ impl Machine {
         assert!(twice <= twice_max, "{twice} came twice, {twice_max} may");
         assert_eq!(fs::read_to_string(self.buffer()).unwrap_or_default(), "");
         for entry in fs::read_dir(self.paths.upload()).unwrap() {
-            let name = entry.unwrap().file_name().into_string().unwrap();
-            assert!(!name.ends_with(".new"), "{name} is left");
+            let path = entry.unwrap().path();
+            let is_new = path.extension().is_some_and(|extension| extension == "new");
+            assert!(!is_new, "{} is left", path.display());
         }
         twice
     }

@@ -26,8 +26,9 @@ enum Action {
     Sync,
     /// A pass, how the server answers it, and what happens at one of its steps.
     Pass(Mode, Vec<Answer>, Option<(usize, Fault)>),
-    /// The power is cut, in a pass if one is given; the number chooses what of the rest is left.
-    PowerCut(Option<usize>, u64),
+    /// The power is cut, at this step of a pass that is answered so, or between two passes; the number
+    /// chooses what is left of what was not durable.
+    PowerCut(Option<(usize, Vec<Answer>)>, u64),
     /// The person empties, deletes or replaces the buffer.
     Edit(Edit),
     /// The person clears away what is beside it.
@@ -70,18 +71,18 @@ fn any_fault() -> impl Strategy<Value = Option<(usize, Fault)>> {
 
 fn any_action() -> impl Strategy<Value = Action> {
     let mode = prop_oneof![Just(Mode::Background), Just(Mode::Foreground)];
-    let answers = prop::collection::vec(any_answer(), 0..6);
+    let answers = || prop::collection::vec(any_answer(), 0..6);
     prop_oneof![
-        4 => (1usize..9).prop_map(Action::Append),
-        4 => (1usize..9).prop_map(Action::AppendPlainly),
-        1 => Just(Action::AppendTorn),
-        2 => Just(Action::Sync),
-        8 => (mode, answers, any_fault()).prop_map(|(mode, answers, fault)| Action::Pass(mode, answers, fault)),
-        2 => (prop::option::of(0usize..70), any::<u64>()).prop_map(|(step, seed)| Action::PowerCut(step, seed)),
-        1 => prop_oneof![Just(Edit::Empty), Just(Edit::Delete), Just(Edit::Replace)].prop_map(Action::Edit),
-        1 => prop_oneof![Just("cursor"), Just("state.json")].prop_map(Action::DeleteSidecar),
-        1 => (-1000i64..1000).prop_map(Action::SetClock),
-    ]
+            4 => (1usize..9).prop_map(Action::Append),
+            4 => (1usize..9).prop_map(Action::AppendPlainly),
+            1 => Just(Action::AppendTorn),
+            2 => Just(Action::Sync),
+            8 => (mode, answers(), any_fault()).prop_map(|(mode, answers, fault)| Action::Pass(mode, answers, fault)),
+    3 => (prop::option::weighted(0.8, (0usize..70, answers())), any::<u64>()).prop_map(|(pass, seed)| Action::PowerCut(pass, seed)),
+            1 => prop_oneof![Just(Edit::Empty), Just(Edit::Delete), Just(Edit::Replace)].prop_map(Action::Edit),
+            1 => prop_oneof![Just("cursor"), Just("state.json")].prop_map(Action::DeleteSidecar),
+            1 => (-1000i64..1000).prop_map(Action::SetClock),
+        ]
 }
 
 /// What must become of an event.
@@ -153,7 +154,7 @@ impl Model {
                 os::sync_dir(self.machine.paths.data()).unwrap();
             }
             Action::Pass(mode, answers, fault) => self.pass(*mode, answers, *fault),
-            Action::PowerCut(step, seed) => self.power_cut(*step, *seed),
+            Action::PowerCut(pass, seed) => self.power_cut(pass.as_ref(), *seed),
             Action::Edit(edit) => self.edit(*edit),
             Action::DeleteSidecar(name) => {
                 let path = match *name {
@@ -189,9 +190,9 @@ impl Model {
         }
     }
 
-    fn power_cut(&mut self, step: Option<usize>, seed: u64) {
-        if let Some(point) = step {
-            self.pass(Mode::Foreground, &[], Some((point, Fault::EndHalfway)));
+    fn power_cut(&mut self, pass: Option<&(usize, Vec<Answer>)>, seed: u64) {
+        if let Some((step, answers)) = pass {
+            self.pass(Mode::Foreground, answers, Some((*step, Fault::EndHalfway)));
         }
         // Whatever was not on the disk itself may be gone.
         let path = self.machine.buffer();
