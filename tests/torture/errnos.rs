@@ -99,7 +99,9 @@ const ERRNOS: &[(&[&str], &[&str])] = &[
     (&["poll", "ppoll"], &["EINTR", "ENOMEM"]),
     (&["futex"], &["EINTR", "EAGAIN"]),
     (&["clock_nanosleep"], &["EINTR"]),
-    (&["getrandom"], &["EINTR", "EAGAIN", "ENOSYS", "EPERM"]),
+    // EAGAIN is for those who will not wait for the first randomness after a start, which only libc's
+    // own start-up does.
+    (&["getrandom"], &["EINTR", "ENOSYS", "EPERM"]),
     (
         &["clone", "clone3", "vfork"],
         &["EAGAIN", "ENOMEM", "EPERM"],
