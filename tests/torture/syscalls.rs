@@ -124,12 +124,12 @@ fn sweep(
         return Ended::Skipped(why);
     }
     let mut cases = Vec::new();
-    let mut calls_total = 0;
-    let mut masked = 0;
+    let (mut calls_total, mut before_main, mut masked) = (0, 0, 0);
     for scenario in SCENARIOS {
         let calls = calls_of(scenario);
         for hits in calls.values() {
             calls_total += hits.len();
+            before_main += hits.iter().filter(|hit| hit.before_main).count();
             masked += hits.iter().filter(|hit| hit.own && hit.before_main).count();
         }
         cases.extend(cases_of(scenario, &calls));
@@ -152,7 +152,7 @@ fn sweep(
         }
     });
     tally.ended(&format!(
-        "{} scenarios, {calls_total} calls ({masked} of a thread share their number with one before main), of {of} cases",
+        "{} scenarios, {calls_total} calls ({before_main} come before main and are only killed at, {masked} of a thread share their number with one of these), of {of} cases",
         SCENARIOS.len()
     ))
 }
