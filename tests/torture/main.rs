@@ -24,6 +24,7 @@
 
 mod aftermath;
 mod chance;
+mod corpus;
 mod crowded;
 mod cut_off;
 mod errnos;
@@ -107,6 +108,7 @@ const TRIALS: &[Trial] = &[
     ("storm", storm::storm),
     ("latency", latency::latency),
     ("stop_resume", stop_resume::stop_resume),
+    ("corpus", corpus::run),
 ];
 
 /// Everything in `steps/`, which is a part of the library's own tests, because only they have a file
