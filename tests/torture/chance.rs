@@ -30,6 +30,11 @@ impl Chance {
         range.start + self.any() % (range.end - range.start)
     }
 
+    /// One of so many, counted from 0; 0 if there is none.
+    pub fn below(&mut self, count: usize) -> usize {
+        usize::try_from(self.any() % count.max(1) as u64).unwrap()
+    }
+
     /// A time up to this long.
     pub fn up_to(&mut self, most: Duration) -> Duration {
         let micros = u64::try_from(most.as_micros()).unwrap();
@@ -39,8 +44,7 @@ impl Chance {
     /// Puts them in any order.
     pub fn shuffle<T>(&mut self, items: &mut [T]) {
         for last in (1..items.len()).rev() {
-            let other = self.within(0..last as u64 + 1);
-            items.swap(last, usize::try_from(other).unwrap());
+            items.swap(last, self.below(last + 1));
         }
     }
 

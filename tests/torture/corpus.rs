@@ -1,6 +1,7 @@
 //! The laws of the fuzzers, held against their seeds, against every input that ever broke one, and
 //! against mutations of both, so that they hold on machines without a fuzzer, too.
 
+use crate::chance::Chance;
 use crate::{Ended, Given};
 use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -12,7 +13,7 @@ mod laws;
 /// Holds every law to every input.
 pub fn corpus(given: Given) -> Ended {
     let mutations = given.size.pick(100, 20_000);
-    let mut dice = Dice(given.seed);
+    let mut chance = Chance::new(given.seed);
     let (mut files, mut runs) = (0, 0);
     for (name, law) in laws::LAWS {
         let inputs = inputs(name);
@@ -21,9 +22,9 @@ pub fn corpus(given: Given) -> Ended {
             hold(law, bytes, &format!("{name} on {}", path.display()));
         }
         for number in 0..mutations {
-            let (_, one) = &inputs[dice.below(inputs.len())];
-            let (_, other) = &inputs[dice.below(inputs.len())];
-            let bytes = dice.mutate(one, other);
+            let (_, one) = &inputs[chance.below(inputs.len())];
+            let (_, other) = &inputs[chance.below(inputs.len())];
+            let bytes = mutate(&mut chance, one, other);
             hold(law, &bytes, &format!("{name} on mutation {number}"));
         }
         files += inputs.len();
@@ -56,39 +57,23 @@ fn hold(law: laws::Law, bytes: &[u8], what: &str) {
     assert!(held.is_ok(), "{what}: {}", bytes.escape_ascii());
 }
 
-/// Repeatable chance: splitmix64, from this seed on.
-pub struct Dice(pub u64);
-
-impl Dice {
-    fn roll(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mixed = (self.0 ^ self.0 >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ mixed >> 31
-    }
-
-    pub fn below(&mut self, bound: usize) -> usize {
-        usize::try_from(self.roll() % bound.max(1) as u64).unwrap()
-    }
-
-    /// A few bytes of one changed, dropped or doubled, or the end of another put in their place.
-    fn mutate(&mut self, one: &[u8], other: &[u8]) -> Vec<u8> {
-        let mut bytes = one.to_vec();
-        for _ in 0..=self.below(4) {
-            let at = self.below(bytes.len());
-            let end = (at + 1 + self.below(8)).min(bytes.len());
-            match self.below(5) {
-                _ if bytes.is_empty() => bytes = other.to_vec(),
-                0 => bytes[at] ^= 1 << self.below(8),
-                1 => bytes[at] = self.roll().to_be_bytes()[0],
-                2 => drop(bytes.drain(at..end)),
-                3 => bytes.extend_from_within(at..end),
-                _ => {
-                    bytes.truncate(at);
-                    bytes.extend_from_slice(&other[self.below(other.len())..]);
-                }
+/// A few bytes of one changed, dropped or doubled, or the end of another put in their place.
+fn mutate(chance: &mut Chance, one: &[u8], other: &[u8]) -> Vec<u8> {
+    let mut bytes = one.to_vec();
+    for _ in 0..=chance.below(4) {
+        let at = chance.below(bytes.len());
+        let end = (at + 1 + chance.below(8)).min(bytes.len());
+        match chance.below(5) {
+            _ if bytes.is_empty() => bytes = other.to_vec(),
+            0 => bytes[at] ^= 1 << chance.below(8),
+            1 => bytes[at] = chance.any().to_be_bytes()[0],
+            2 => drop(bytes.drain(at..end)),
+            3 => bytes.extend_from_within(at..end),
+            _ => {
+                bytes.truncate(at);
+                bytes.extend_from_slice(&other[chance.below(other.len())..]);
             }
         }
-        bytes
     }
+    bytes
 }

@@ -36,6 +36,7 @@ mod kills;
 mod kit;
 mod latency;
 mod mounts;
+mod networks;
 mod oracle;
 mod passes;
 mod power_cuts;
@@ -108,7 +109,10 @@ const TRIALS: &[Trial] = &[
     ("storm", storm::storm),
     ("latency", latency::latency),
     ("stop_resume", stop_resume::stop_resume),
-    ("corpus", corpus::run),
+    ("networks", networks::networks),
+    ("redirects", networks::redirects::redirects),
+    ("weather", networks::weather),
+    ("corpus", corpus::corpus),
 ];
 
 /// Everything in `steps/`, which is a part of the library's own tests, because only they have a file
