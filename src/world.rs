@@ -218,7 +218,9 @@ fn agent(limits: &Limits, roots: RootCerts, via: Via) -> ureq::Agent {
 }
 
 fn roots_from(path: &Path) -> Result<RootCerts> {
-    let pem = std::fs::read(path)
+    // The bundles of whole systems are a quarter of a megabyte.
+    let pem = std::fs::File::open(path)
+        .and_then(|file| crate::os::read_up_to(&file, 16 * 1024 * 1024))
         .with_context(|| format!("cannot read the CA file {}", path.display()))?;
     let mut certificates = Vec::new();
     for item in ureq::tls::parse_pem(&pem) {
