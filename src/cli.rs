@@ -106,13 +106,8 @@ pub struct Upload {
     /// Whose events, and where.
     #[command(flatten)]
     pub application: Application,
-    /// Where to send; better set in the environment or in config.json, since others can see arguments
-    #[arg(
-        long,
-        value_name = "STRING",
-        env = "APPLICATIONINSIGHTS_CONNECTION_STRING",
-        hide_env_values = true
-    )]
+    /// Where to send; better set in config.json or in the environment, since others can see arguments
+    #[arg(long, value_name = "STRING")]
     pub connection_string: Option<String>,
     /// Trust only the certificates in this PEM file
     #[arg(long, value_name = "FILE", value_parser = OsStringValueParser::new().try_map(absolute))]

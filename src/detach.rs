@@ -11,6 +11,7 @@
 //! whoever starts the pass takes it, and the pass is born with it as its standard input, so of many
 //! who ask at once one starts one.
 
+use crate::cli::Upload;
 use crate::consent::{self, Consent};
 use crate::lock;
 use crate::os::{self, Open};
@@ -33,6 +34,21 @@ pub const LEAVING_MAX: Duration = Duration::from_millis(300);
 
 /// Set for a detached pass, so that nothing it might ever start could detach another.
 const GUARD: &str = "TELEMETRY_UPLOAD_DETACHED";
+
+/// Where a detached pass finds the connection string that `--detach` was given as a flag: others can see
+/// the arguments of a process.
+const GIVEN: &str = "TELEMETRY_UPLOAD_CONNECTION_STRING";
+
+/// The connection string that was given as a flag. A pass that was not detached looks for none in the
+/// environment, and whoever detaches one puts there what is meant, or nothing.
+pub fn given_connection_string<'a>(
+    flags: &'a Upload,
+    env: &'a BTreeMap<String, String>,
+) -> Option<&'a str> {
+    let given = flags.connection_string.as_ref();
+    let handed_over = || env.get(GIVEN).filter(|_| flags.detaching.detached);
+    given.or_else(handed_over).map(String::as_str)
+}
 
 /// What came of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -119,7 +135,10 @@ fn reason_to_stay(
 /// The system does not say where this program is.
 pub fn this_program(app: &str, paths: &Paths) -> Result<Command> {
     let mut command = myself()?;
-    command.args(["--app", app, "--data-dir"]).arg(paths.data());
+    command
+        .args(["--app", app, "--data-dir"])
+        .arg(paths.data())
+        .env_remove(GIVEN);
     Ok(command)
 }
 
@@ -133,9 +152,9 @@ pub fn this_program_again(
     connection_string: Option<&str>,
 ) -> Result<Command> {
     let mut command = myself()?;
-    command.args(without_our_own(arguments));
+    command.args(without_our_own(arguments)).env_remove(GIVEN);
     if let Some(text) = connection_string {
-        command.env("APPLICATIONINSIGHTS_CONNECTION_STRING", text);
+        command.env(GIVEN, text);
     }
     Ok(command)
 }

@@ -1,13 +1,19 @@
-//! Every knob and limit, from the flags, the environment and config.json, in this order. Each number
+//! Every knob and limit, from the flags, config.json and the environment, in this order. Each number
 //! says its unit and its reason.
+//!
+//! config.json is the person's. The environment may be a project's: some agents load the `.env` of the
+//! folder they work in into the environment of their hooks, and the variable with the connection string
+//! is the one that any application for Azure has there.
 
 use crate::cli::{Limit, Upload};
 use crate::connection::Connection;
+use crate::detach;
 use crate::os;
 use crate::paths::Paths;
 use crate::privacy::Policy;
 use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Deserializer};
+use std::collections::BTreeMap;
 use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -69,6 +75,9 @@ impl Default for Limits {
     }
 }
 
+/// Where Azure's own libraries look for the connection string.
+pub const CONNECTION_STRING: &str = "APPLICATIONINSIGHTS_CONNECTION_STRING";
+
 /// What one pass is to do.
 #[derive(Debug)]
 pub struct Settings {
@@ -120,18 +129,22 @@ impl Settings {
     ///
     /// # Errors
     /// What is missing or wrong, in which place, and what a right one looks like.
-    pub fn resolve(flags: &Upload, app: &str, paths: &Paths) -> Result<Settings> {
+    pub fn resolve(
+        flags: &Upload,
+        app: &str,
+        paths: &Paths,
+        env: &BTreeMap<String, String>,
+    ) -> Result<Settings> {
         let config = read_config(paths)?;
-        let text = flags
-            .connection_string
-            .as_deref()
-            .filter(|text| !text.trim().is_empty());
-        let Some(text) = text
-            .or(config.connection_string.as_deref())
-            .filter(|text| !text.trim().is_empty())
-        else {
+        let given = [
+            detach::given_connection_string(flags, env),
+            config.connection_string.as_deref(),
+            env.get(CONNECTION_STRING).map(String::as_str),
+        ];
+        let mut given = given.into_iter().flatten();
+        let Some(text) = given.find(|text| !text.trim().is_empty()) else {
             bail!(
-                "no connection string: set APPLICATIONINSIGHTS_CONNECTION_STRING, or \"connectionString\" in {}, to the one that Azure's portal shows for the Application Insights resource",
+                "no connection string: set {CONNECTION_STRING}, or \"connectionString\" in {}, to the one that Azure's portal shows for the Application Insights resource",
                 paths.config().display()
             );
         };

@@ -54,7 +54,7 @@ pub fn run() -> Result<ExitCode> {
         connection_string: Some(emulator.connection_string()),
         ..Upload::default()
     };
-    let settings = Settings::resolve(&flags, APP, &paths)?;
+    let settings = Settings::resolve(&flags, APP, &paths, &BTreeMap::new())?;
     let world = RealWorld::new(&settings.limits, None)?;
     let pass = Pass {
         world: &world,

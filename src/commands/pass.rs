@@ -32,7 +32,7 @@ pub fn run(flags: &Upload, env: &BTreeMap<String, String>) -> Result<ExitCode> {
         let may = || consent::ask(env, app, &paths.consent());
         let summary = match may() {
             Consent::Denied(rule) => Summary::ended(Ending::Off(rule.to_string())),
-            Consent::Allowed => allowed(flags, app, &paths, mode, &may),
+            Consent::Allowed => allowed(flags, app, &paths, env, mode, &may),
         };
         say(flags, &summary);
         ExitCode::from(summary.exit_code())
@@ -44,7 +44,7 @@ pub fn run(flags: &Upload, env: &BTreeMap<String, String>) -> Result<ExitCode> {
         return Ok(pass(Mode::Background));
     }
     let recorder = Recorder::within(app, data_dir, env.clone())?;
-    let limits = Settings::resolve(flags, app, &paths).map(|settings| settings.limits);
+    let limits = Settings::resolve(flags, app, &paths, env).map(|settings| settings.limits);
     detach::run(limits.unwrap_or_default().gather, |mode| {
         if mode == Mode::Gathering {
             // Calls that cannot be cleared away must not stop the sending.
@@ -77,6 +77,7 @@ fn allowed(
     flags: &Upload,
     app: &str,
     paths: &Paths,
+    env: &BTreeMap<String, String>,
     mode: Mode,
     may: &dyn Fn() -> Consent,
 ) -> Summary {
@@ -84,7 +85,7 @@ fn allowed(
         let ending = Ending::Misconfigured(format!("{err:#}"));
         failed(paths, flags, Summary::ended(ending))
     };
-    let settings = match Settings::resolve(flags, app, paths) {
+    let settings = match Settings::resolve(flags, app, paths, env) {
         Ok(settings) => settings,
         Err(err) => return misconfigured(err),
     };
