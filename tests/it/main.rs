@@ -41,4 +41,5 @@ mod race;
 mod record;
 mod replies;
 mod scripts;
+mod security;
 mod tidy;

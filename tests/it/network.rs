@@ -236,6 +236,19 @@ fn a_proxy_from_the_environment_is_used() {
 }
 
 #[test]
+fn what_no_proxy_names_goes_through_no_proxy() {
+    for named in ["ingestion.invalid", ".invalid", "*"] {
+        let (port, asked) = proxy(9);
+        let sandbox = over_tls(Sandbox::new(), "ingestion.invalid", 443)
+            .env("HTTPS_PROXY", &format!("http://127.0.0.1:{port}"))
+            .env("NO_PROXY", named);
+        let (code, ..) = sandbox.run(&["--flush", "--attempts", "1"]).outputs();
+        assert_eq!(code, 75, "no resolver knows that name");
+        assert!(asked.lock().unwrap().is_empty(), "NO_PROXY={named}");
+    }
+}
+
+#[test]
 fn loopback_never_goes_through_a_proxy() {
     let sandbox = Sandbox::new().line(&event("a"));
     let (port, asked) = proxy(9);

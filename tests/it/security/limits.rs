@@ -200,7 +200,7 @@ fn with_little_memory_nothing_panics_and_nothing_is_lost() {
                 );
                 match output.status.signal() {
                     Some(signal) => {
-                        assert!(ENDED_BY_THE_SYSTEM.contains(&signal), "{lines}: {output:?}")
+                        assert!(ENDED_BY_THE_SYSTEM.contains(&signal), "{lines}: {output:?}");
                     }
                     None => assert!(
                         matches!(output.status.code(), Some(0 | 1 | 75 | 127)),

@@ -1,17 +1,16 @@
 //! Something else where a file of ours belongs: nothing is written through it, nothing waits for it, no
 //! host fails over it, and once it is gone everything is delivered.
 
-use super::{is_root, start_of_session};
+use super::{after, is_root, start_of_session, text};
 use crate::kit::{BUFFER, CONSENT, Sandbox, event};
 use std::fs;
 use std::os::unix::fs::{MetadataExt, chown, symlink};
 use std::os::unix::net::UnixListener;
-use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
+use std::path::Path;
 
 /// What stands there instead.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Obstacle {
+pub(super) enum Obstacle {
     Link,
     LinkToNowhere,
     LinkToDevice,
@@ -27,7 +26,7 @@ use Obstacle::{
     Device, Fifo, Folder, Foreign, HardLink, Link, LinkToDevice, LinkToNowhere, Socket,
 };
 
-const ALL: [Obstacle; 9] = [
+pub(super) const ALL: [Obstacle; 9] = [
     Link,
     LinkToNowhere,
     LinkToDevice,
@@ -39,11 +38,11 @@ const ALL: [Obstacle; 9] = [
     Foreign,
 ];
 
-const PRECIOUS: &str = "{\"precious\":true}\n";
+pub(super) const PRECIOUS: &str = "{\"precious\":true}\n";
 
 impl Obstacle {
     /// Puts it there; what it leads to is `victim`.
-    fn put(self, path: &Path, victim: &Path) {
+    pub(super) fn put(self, path: &Path, victim: &Path) {
         let _ = fs::remove_file(path);
         match self {
             Link => symlink(victim, path).unwrap(),
@@ -70,7 +69,7 @@ impl Obstacle {
         }
     }
 
-    fn is_possible(self) -> bool {
+    pub(super) fn is_possible(self) -> bool {
         is_root() || !matches!(self, Device | Foreign)
     }
 
@@ -202,121 +201,14 @@ fn nothing_is_written_through_what_stands_in_the_place_of_a_file_of_ours() {
     }
 }
 
-/// Every run must end, in peace for a host and with a documented code for a person.
-fn check_folder(sandbox: &Sandbox, expected: i32) {
-    sandbox.run(&["record", "x"]).code(0);
-    sandbox
-        .feed(&["hook", "--host", "claude"], start_of_session())
-        .code(0);
-    sandbox.run(&["--detach"]).code(0);
-    let (code, stdout, stderr) = sandbox.run(&["--flush"]).posts(0).outputs();
-    assert_eq!(code, expected, "{stdout} {stderr}");
-}
-
-#[test]
-fn what_stands_in_the_place_of_our_folder_is_refused() {
-    for obstacle in ALL {
-        if !obstacle.is_possible() || matches!(obstacle, Folder | HardLink) {
-            continue;
-        }
-        let sandbox = Sandbox::new().line(&event("a"));
-        let victim = sandbox.home.path().join("victim");
-        fs::write(&victim, PRECIOUS).unwrap();
-        obstacle.put(&sandbox.path("upload"), &victim);
-        check_folder(&sandbox, 1);
-        assert_eq!(fs::read_to_string(&victim).unwrap(), PRECIOUS);
-        fs::remove_file(sandbox.path("upload")).unwrap();
-        let (code, ..) = sandbox.flush().left("").outputs();
-        assert_eq!(code, 0, "{obstacle:?}");
-    }
-}
-
-#[test]
-fn our_folder_is_refused_if_it_is_somebody_else_s() {
-    if super::skipped_without_root() {
-        return;
-    }
-    let sandbox = Sandbox::new().line(&event("a"));
-    let folder = sandbox.path("upload");
-    fs::create_dir(&folder).unwrap();
-    chown(&folder, Some(12_345), None).unwrap();
-    check_folder(&sandbox, 1);
-    assert_eq!(fs::read_dir(&folder).unwrap().count(), 0);
-}
-
-#[test]
-fn a_data_folder_may_be_a_link_to_another_folder_of_ones_own_but_to_nobody_else_s() {
-    let sandbox = Sandbox::new().line(&event("a"));
-    let elsewhere = sandbox.home.path().join("elsewhere");
-    fs::rename(sandbox.data(), &elsewhere).unwrap();
-    symlink(&elsewhere, sandbox.data()).unwrap();
-    sandbox.flush().stdout("sent 1 event").left("").code(0);
-    if is_root() {
-        let sandbox = sandbox.line(&event("b"));
-        chown(&elsewhere, Some(12_345), None).unwrap();
-        let (code, stdout, _) = sandbox.run(&["--flush"]).posts(1).outputs();
-        assert_eq!(code, 0);
-        assert!(stdout.contains("telemetry is off: "), "{stdout}");
-    }
-}
-
-/// A file of the person's that is a week old.
-fn old_file(folder: &Path) -> PathBuf {
-    fs::create_dir_all(folder).unwrap();
-    let path = folder.join("letter.jsonl");
-    fs::write(&path, "Dear Anna\n").unwrap();
-    let week = Duration::from_secs(7 * 24 * 3600);
-    let file = fs::File::options().append(true).open(&path).unwrap();
-    file.set_modified(SystemTime::now() - week).unwrap();
-    path
-}
-
-#[test]
-fn a_detached_pass_clears_nothing_away_behind_a_link() {
-    for name in ["upload/sessions", "upload"] {
-        let sandbox = Sandbox::new().hasty();
-        let elsewhere = sandbox.home.path().join("letters");
-        let letter = old_file(&if name == "upload" {
-            elsewhere.join("sessions")
-        } else {
-            elsewhere.clone()
-        });
-        fs::create_dir_all(sandbox.path(name).parent().unwrap()).unwrap();
-        symlink(&elsewhere, sandbox.path(name)).unwrap();
-        // As a host that is not careful might start it, lock and all.
-        let lock = fs::File::create(sandbox.path("lock")).unwrap();
-        let ran = sandbox
-            .command(&["--detached"])
-            .stdin(lock)
-            .output()
-            .unwrap();
-        assert!(ran.status.success(), "{ran:?}");
-        assert!(letter.exists(), "{name}");
-    }
-    // What it does clear away, by the same means.
-    let sandbox = Sandbox::new().hasty();
-    let calls = old_file(&sandbox.path("upload/sessions"));
-    let lock = fs::File::create(sandbox.path("lock")).unwrap();
-    assert!(
-        sandbox
-            .command(&["--detached"])
-            .stdin(lock)
-            .status()
-            .unwrap()
-            .success()
-    );
-    assert!(!calls.exists());
-}
-
 #[test]
 fn what_a_person_names_is_opened_without_waiting_for_ever() {
     let sandbox = Sandbox::new().line(&event("a"));
     // Without an end, and larger than any list of certificates.
-    let (code, _, stderr) = sandbox
-        .run(&["--flush", "--ca-file", "/dev/zero"])
-        .posts(0)
-        .outputs();
-    assert_eq!(code, 78);
+    let endless = ["--flush", "--ca-file", "/dev/zero"];
+    let output = after(&sandbox, "ulimit -v 500000", &endless);
+    let stderr = text(&output.stderr);
+    assert_eq!((output.status.code(), sandbox.posts()), (Some(78), 0));
     assert!(
         stderr.contains("cannot read the CA file /dev/zero: file too large"),
         "{stderr}"
