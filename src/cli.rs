@@ -137,11 +137,10 @@ pub struct Application {
     /// Whose events.
     #[command(flatten)]
     app: App,
-    /// The folder of the buffers [default: the application's own data folder]
+    /// The folder of the buffers [default: `TELEMETRY_UPLOAD_DATA_DIR`, or the application's own data folder]
     #[arg(
         long,
         value_name = "DIR",
-        env = "TELEMETRY_UPLOAD_DATA_DIR",
         value_parser = OsStringValueParser::new().map(PathBuf::from)
     )]
     data_dir: Option<PathBuf>,

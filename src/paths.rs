@@ -11,6 +11,9 @@ const BUFFER_STEM: &str = "telemetry-events";
 /// The buffer that this program itself appends to.
 pub const OWN_BUFFER: &str = "telemetry-events.jsonl";
 
+/// The variable that names the data folder.
+const DATA_DIR: &str = "TELEMETRY_UPLOAD_DATA_DIR";
+
 /// The application whose buffers these were first.
 pub const APP_DEFAULT: &str = "atomic";
 
@@ -21,11 +24,12 @@ pub struct Paths {
 }
 
 impl Paths {
-    /// The data folder given by hand, or the application's own: `$XDG_DATA_HOME/<app>` or
-    /// `~/.local/share/<app>` on every Unix, `%LOCALAPPDATA%\<app>` on Windows.
+    /// The data folder given by hand, or in `TELEMETRY_UPLOAD_DATA_DIR`, or the application's own:
+    /// `$XDG_DATA_HOME/<app>` or `~/.local/share/<app>` on every Unix, `%LOCALAPPDATA%\<app>` on Windows.
     ///
     /// # Errors
-    /// An application name that could leave the folder, or no home folder to start from.
+    /// An application name that could leave the folder, a relative folder in a variable, or no home
+    /// folder to start from.
     pub fn find(
         app: &str,
         data_dir: Option<&Path>,
@@ -35,7 +39,10 @@ impl Paths {
         let data = match data_dir {
             Some(dir) => std::path::absolute(dir)
                 .with_context(|| format!("cannot use {} as the data folder", dir.display()))?,
-            None => default_data_dir(app, env)?,
+            None => match env.get(DATA_DIR).filter(|dir| !dir.is_empty()) {
+                Some(dir) => absolute(dir, DATA_DIR)?,
+                None => default_data_dir(app, env)?,
+            },
         };
         Ok(Paths { data })
     }
@@ -159,7 +166,20 @@ pub fn app_name(app: &str) -> Result<String> {
 /// There is none.
 pub fn home() -> Result<PathBuf> {
     let base = BaseDirs::new().context("cannot find the home folder; set HOME")?;
-    Ok(base.home_dir().to_owned())
+    absolute(base.home_dir(), "HOME")
+}
+
+/// A folder that a variable names. A relative one would lie in whatever project is worked on, and some
+/// agents load a project's `.env` into the environment of their hooks.
+fn absolute(folder: impl AsRef<Path>, variable: &str) -> Result<PathBuf> {
+    let folder = folder.as_ref();
+    if folder.is_relative() {
+        bail!(
+            "{variable} has to be an absolute path, not {}",
+            folder.display()
+        );
+    }
+    Ok(folder.to_owned())
 }
 
 /// `directories` alone would disagree with Atomic on macOS and Windows, whose folders these are.
@@ -173,9 +193,11 @@ fn default_data_dir(app: &str, env: &BTreeMap<String, String>) -> Result<PathBuf
         .get("XDG_DATA_HOME")
         .map(PathBuf::from)
         .filter(|dir| dir.is_absolute());
-    let unix = xdg
-        .unwrap_or_else(|| base.home_dir().join(".local/share"))
-        .join(app);
+    let unix = match xdg {
+        Some(dir) => dir,
+        None => home()?.join(".local/share"),
+    };
+    let unix = unix.join(app);
     let native = base.data_dir().join(app);
     Ok(if !unix.exists() && native.exists() {
         native

@@ -140,6 +140,20 @@ fn a_project_whose_folder_looks_like_a_data_folder_is_not_one() {
         .output()
         .unwrap();
     assert!(output.status.success());
+    // A relative folder in these is refused, in a hook without a word.
+    for variable in ["TELEMETRY_UPLOAD_DATA_DIR", "HOME"] {
+        let run = |args: &[&str]| {
+            let mut command = sandbox.command(args);
+            command.env(variable, ".").current_dir(&project);
+            command.output().unwrap()
+        };
+        let flush = run(&["--flush"]);
+        let said = String::from_utf8_lossy(&flush.stderr);
+        let expected = format!("telemetry-upload: {variable} has to be an absolute path, not .\n");
+        assert_eq!((flush.status.code(), &*said), (Some(1), &*expected));
+        let record = run(&["record", "x", "--spawn"]);
+        assert!(record.status.success() && record.stderr.is_empty());
+    }
     assert_eq!(*foreign.connections.lock().unwrap(), 0);
     assert_eq!(files_below(&project), before);
 }
