@@ -194,8 +194,10 @@ fn with_little_memory_nothing_panics_and_nothing_is_lost() {
             for args in [&["record", "x"][..], &["--flush", "--pause-ms", "0"]] {
                 let output = after(&sandbox, &lines, args);
                 let stderr = text(&output.stderr);
+                // zlib-rs has no other way to say that it got no memory.
+                let is_defect = stderr.contains("defect") && !stderr.contains("/zlib-rs-");
                 assert!(
-                    !stderr.contains("panicked") && !stderr.contains("defect"),
+                    !stderr.contains("panicked") && !is_defect,
                     "{lines}: {stderr}"
                 );
                 match output.status.signal() {
