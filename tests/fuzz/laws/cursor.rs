@@ -27,7 +27,9 @@ pub fn hold(data: &[u8]) {
         let inodes = [inode, inode + u64::from(kind >> 7)];
         let written = slots.iter().zip(inodes).map(|((place, sequence), inode)| {
             let offset = usize::from(*place).min(content.len());
-            slot(*sequence, inode, &content[..offset])
+            // The person may have changed what stands before it.
+            let check = Trail::of(&content[..offset]).check() ^ u64::from(kind & 4);
+            slot(*sequence, inode, offset, check)
         });
         bytes = written.collect::<Vec<_>>().concat();
     }
@@ -55,10 +57,8 @@ pub fn hold(data: &[u8]) {
     );
 }
 
-/// A slot that names the end of these bytes of a buffer.
-fn slot(sequence: u64, inode: u64, before: &[u8]) -> Vec<u8> {
-    let check = Trail::of(before).check();
-    let offset = before.len();
+/// A slot whose sum is right.
+fn slot(sequence: u64, inode: u64, offset: usize, check: u64) -> Vec<u8> {
     let fields = format!("cursor1 seq={sequence} inode={inode} offset={offset} check={check:016x}");
     let sum = Trail::of(fields.as_bytes()).check();
     let mut slot = format!("{fields}{SUM}{sum:016x}").into_bytes();
@@ -82,6 +82,7 @@ fn check(mark: &Mark, inode: u64, content: &[u8], bytes: &[u8]) {
         u64::from_str_radix(sum.trim_end(), 16) == Ok(Trail::of(fields.as_bytes()).check())
             && number(2, "inode=") == Some(inode)
             && number(3, "offset=") == Some(mark.offset)
+            && words.get(4) == Some(&format!("check={:016x}", mark.trail.check()).as_str())
     };
     assert!(offset == 0 || bytes.chunks(SLOT_BYTES).take(2).any(says_so));
 }
