@@ -110,7 +110,8 @@ fn an_event_appended_at_the_worst_moment_is_not_stranded() {
 
 #[test]
 fn locked_appends_go_on_while_a_reply_hangs() {
-    let sandbox = Sandbox::scripted(r#"{"delay_ms": 5000}"#).line(&event("a"));
+    let (sandbox, gate) = Sandbox::gated();
+    let sandbox = sandbox.line(&event("a"));
     let mut child = sandbox.spawn(&["--flush"]);
     sandbox.wait_for_post();
     for n in 0..200 {
@@ -125,6 +126,7 @@ fn locked_appends_go_on_while_a_reply_hangs() {
     // All two hundred were done before the one reply came: nobody waited for the network.
     assert!(child.try_wait().unwrap().is_none());
     assert_eq!(sandbox.posts(), 1);
+    gate.open();
     let output = sandbox.wait(child);
     assert_eq!(
         String::from_utf8_lossy(&output.stdout),
