@@ -45,12 +45,12 @@ enum Edit {
 }
 
 fn any_answer() -> impl Strategy<Value = Answer> {
-    let some = || prop::collection::vec(0..BATCH, 0..3);
+    let some = || prop::collection::btree_set(0..BATCH, 0..3);
     prop_oneof![
         4 => Just(Answer::Accept),
         3 => (some(), some()).prop_map(|(kept, refused)| {
-            let refused = refused.into_iter().filter(|index| !kept.contains(index)).collect();
-            Answer::Partly(kept, refused)
+            let refused = refused.difference(&kept).copied().collect();
+            Answer::Partly(kept.into_iter().collect(), refused)
         }),
         1 => prop_oneof![Just(503), Just(429), Just(500), Just(404), Just(302)].prop_map(Answer::Status),
         1 => Just(Answer::Lost),
