@@ -9,7 +9,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 /// What the server does meanwhile, and what comes of it: which paths through a pass are taken.
-fn scenarios() -> Vec<(&'static str, Vec<Answer>)> {
+pub(super) fn scenarios() -> Vec<(&'static str, Vec<Answer>)> {
     use Answer::{Accept, Lost, Partly, Status};
     let kept = Partly(vec![1, 3], vec![]);
     let mixed = Partly(vec![0, 4], vec![2]);
@@ -50,13 +50,13 @@ fn machine(answers: &[Answer]) -> Machine {
 }
 
 /// Ends the process at this step.
-fn ends_at(point: usize, fault: Fault) -> impl FnMut(usize, &Step) -> Fault {
+pub(super) fn ends_at(point: usize, fault: Fault) -> impl FnMut(usize, &Step) -> Fault {
     move |step, _| if step == point { fault } else { Fault::None }
 }
 
 /// What may come twice: at each end the batch in flight, accepted or kept, and, where a reply was lost,
 /// its batch.
-fn twice_max(ends: usize, answers: &[Answer]) -> usize {
+pub(super) fn twice_max(ends: usize, answers: &[Answer]) -> usize {
     let lost = answers.iter().filter(|answer| **answer == Answer::Lost);
     (ends + lost.count()) * BATCH
 }

@@ -6,6 +6,7 @@
 
 mod crash_points;
 mod disturbances;
+mod power_cuts;
 mod sequences;
 mod thirty_days;
 
