@@ -182,6 +182,57 @@ mod tests {
         check(&[10, 200, 10], &limits(100, 100), &[1, 1, 1]);
     }
 
+    fn dropped(reason: DropReason) -> Judged {
+        Judged {
+            content: Content::Drop(reason),
+            ..line(0)
+        }
+    }
+
+    fn of(lines: impl IntoIterator<Item = Judged>) -> Batch {
+        let mut batch = Batch::default();
+        for line in lines {
+            batch.push(line);
+        }
+        batch
+    }
+
+    #[test]
+    fn lines_that_are_only_dropped_fill_a_batch_too() {
+        let limits = limits(7, 1000);
+        let run = |count| of((0..count).map(|_| dropped(DropReason::TooOld)));
+        assert!(run(7 * LINES_PER_EVENT - 1).fits(&line(1), &limits));
+        assert!(!run(7 * LINES_PER_EVENT).fits(&line(1), &limits));
+    }
+
+    #[test]
+    fn the_lines_that_are_held_fill_a_batch_too() {
+        let held = |bytes| Judged {
+            bytes: vec![b'x'; bytes],
+            ..dropped(DropReason::TooOld)
+        };
+        assert!(of([held(HELD_BYTES_MAX - 1)]).fits(&line(1), &Limits::default()));
+        assert!(!of([held(HELD_BYTES_MAX)]).fits(&line(1), &Limits::default()));
+    }
+
+    #[test]
+    fn what_is_written_down_stands_apart_from_what_is_posted() {
+        let fits = |lines: Vec<Judged>, line: &Judged| of(lines).fits(line, &Limits::default());
+        let (torn, old) = (dropped(DropReason::Torn), dropped(DropReason::TooOld));
+        assert!(fits(vec![torn.clone()], &torn));
+        assert!(fits(vec![torn.clone()], &old));
+        assert!(!fits(vec![torn.clone(), old.clone()], &line(1)));
+        assert!(!fits(vec![line(1)], &torn));
+        assert!(fits(vec![line(1)], &old));
+        assert!(fits(vec![line(1), old], &line(1)));
+    }
+
+    #[test]
+    fn only_events_are_posted() {
+        let batch = of([dropped(DropReason::TooOld), line(1), line(1)]);
+        assert_eq!(batch.events(), [1, 2]);
+    }
+
     #[test]
     fn the_body_is_an_array_of_the_chosen_entries() {
         let mut batch = Batch::default();

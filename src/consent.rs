@@ -441,6 +441,7 @@ mod tests {
         let limit = usize::try_from(CONSENT_BYTES_MAX).unwrap();
         fs::write(&path, YES.to_owned() + &" ".repeat(limit - YES.len())).unwrap();
         check_file(&path, None);
+        assert_eq!(limit, 65_536);
         fs::write(&path, YES.to_owned() + &" ".repeat(limit + 1 - YES.len())).unwrap();
         check_refused(&path, "file too large");
     }

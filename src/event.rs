@@ -311,6 +311,19 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_line_with_something_wrong_in_it_is_written_down() {
+        for reason in DropReason::ALL {
+            let is_the_lines_fault = !matches!(reason, DropReason::TooOld | DropReason::OverCap);
+            assert_eq!(
+                reason.is_written_down(),
+                is_the_lines_fault,
+                "{}",
+                reason.key()
+            );
+        }
+    }
+
     fn check_fields(line: &[u8], name: &str, fields: &Value) {
         let event = parse(line, &no_limit()).unwrap();
         assert_eq!(

@@ -127,6 +127,11 @@ mod tests {
     }
 
     #[test]
+    fn a_full_disk_is_given_an_hour() {
+        assert_eq!(after_full_disk(now()), now() + TimeDelta::hours(1));
+    }
+
+    #[test]
     fn three_attempts_one_and_two_seconds_apart_spread_by_half() {
         let ms = |ms| Next::Pause(Duration::from_millis(ms));
         assert_eq!(

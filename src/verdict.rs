@@ -371,6 +371,99 @@ mod tests {
     }
 
     #[test]
+    fn a_sampled_out_event_may_be_counted_as_accepted_or_not() {
+        let each = Verdict::Each(vec![OfEvent::Delivered; 2]);
+        let sampled = [(0, 206, "Telemetry sampled out.")];
+        for accepted in [1, 2] {
+            assert_eq!(judged(&faulty(206, 2, accepted, &sampled), 2), each);
+        }
+    }
+
+    #[test]
+    fn an_event_that_is_too_large_by_itself_is_refused() {
+        let refusal = Refusal {
+            status: 413,
+            message: "too large".to_owned(),
+        };
+        assert_eq!(
+            judged(&faulty(206, 2, 1, &[(1, 413, "too large")]), 2),
+            Verdict::Each(vec![OfEvent::Delivered, OfEvent::Refused(refusal)])
+        );
+    }
+
+    #[test]
+    fn a_reply_to_nothing_says_nothing() {
+        assert_eq!(judged(&faulty(200, 0, 0, &[]), 0), Verdict::Each(vec![]));
+    }
+
+    #[test]
+    fn each_trouble_has_its_words_its_cure_and_its_reach() {
+        use Cure::{Configuration, Time};
+        let why = || "why".to_owned();
+        for (trouble, words, cure, is_about_the_batch) in [
+            (
+                Trouble::NoReply(why()),
+                "no reply from the server: why",
+                Time,
+                true,
+            ),
+            (Trouble::Status(408), "the server answered 408", Time, true),
+            (Trouble::Status(500), "the server answered 500", Time, true),
+            (Trouble::Status(418), "the server answered 418", Time, false),
+            (
+                Trouble::Status(429),
+                "the server asks for a pause (429)",
+                Time,
+                false,
+            ),
+            (
+                Trouble::NotBreeze(200),
+                "something answered 200, but",
+                Time,
+                false,
+            ),
+            (
+                Trouble::Denied(403),
+                "the endpoint refuses us (403)",
+                Configuration,
+                false,
+            ),
+            (
+                Trouble::Quota(439),
+                "the daily quota of the resource is used up (439)",
+                Time,
+                false,
+            ),
+            (
+                Trouble::WrongEndpoint(404),
+                "this is not the ingestion endpoint",
+                Configuration,
+                false,
+            ),
+            (
+                Trouble::Misconfigured(why()),
+                "every event was refused alike: why",
+                Configuration,
+                false,
+            ),
+            (
+                Trouble::Redirected(why()),
+                "a redirect was not followed: why",
+                Time,
+                false,
+            ),
+        ] {
+            assert!(trouble.to_string().starts_with(words), "{trouble}");
+            assert_eq!(trouble.cure(), cure, "{trouble}");
+            assert_eq!(
+                trouble.is_about_the_batch(),
+                is_about_the_batch,
+                "{trouble}"
+            );
+        }
+    }
+
+    #[test]
     fn a_body_that_is_no_object_is_not_breezes() {
         let doubtful = Verdict::Leave(Trouble::NotBreeze(200));
         check(200, "[2,2,[]]", 2, doubtful.clone());
