@@ -317,15 +317,14 @@ impl Machine {
 
     /// Ids of the lines that were refused and written down.
     fn refused(&self) -> Vec<String> {
-        let read =
-            |name: &str| fs::read_to_string(self.paths.upload().join(name)).unwrap_or_default();
-        let text = read("rejected.jsonl.1") + &read("rejected.jsonl");
-        let parse = |line: &str| -> Option<String> {
-            let rejection: Value = serde_json::from_str(line).ok()?;
-            let line: Value = serde_json::from_str(rejection["line"].as_str()?).ok()?;
-            Some(line["eventId"].as_str()?.to_owned())
-        };
-        text.lines().filter_map(parse).collect()
+        let read = |path: &PathBuf| fs::read_to_string(path).unwrap_or_default();
+        let text = self.rejections().iter().map(read).collect::<String>();
+        ids_of_refused(&text)
+    }
+
+    /// Where they are written down.
+    fn rejections(&self) -> [PathBuf; 2] {
+        ["rejected.jsonl.1", "rejected.jsonl"].map(|name| self.paths.upload().join(name))
     }
 
     /// Every event arrived or was refused and written down, at most so many more than once; the buffer
@@ -349,4 +348,14 @@ impl Machine {
         }
         twice
     }
+}
+
+/// The events in what `rejected.jsonl` says.
+fn ids_of_refused(text: &str) -> Vec<String> {
+    let parse = |line: &str| -> Option<String> {
+        let rejection: Value = serde_json::from_str(line).ok()?;
+        let line: Value = serde_json::from_str(rejection["line"].as_str()?).ok()?;
+        Some(line["eventId"].as_str()?.to_owned())
+    };
+    text.lines().filter_map(parse).collect()
 }

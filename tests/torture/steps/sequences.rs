@@ -2,7 +2,7 @@
 //! and torn, passes run, end anywhere or fail, the power is cut, the person edits, clocks are set. The
 //! model knows which events must arrive and how often an event may come twice.
 
-use super::{Answer, BATCH, Machine, is_full, say};
+use super::{Answer, BATCH, Machine, ids_of_refused, is_full, say};
 use crate::append;
 use crate::os::faults::{self, Fault};
 use crate::os::{self, Open};
@@ -13,6 +13,7 @@ use proptest::prelude::*;
 use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::fs;
+use std::path::PathBuf;
 
 #[derive(Clone, Debug)]
 enum Action {
@@ -194,18 +195,24 @@ impl Model {
         if let Some((step, answers)) = pass {
             self.pass(Mode::Foreground, answers, Some((*step, Fault::EndHalfway)));
         }
-        // Whatever was not on the disk itself may be gone.
-        let path = self.machine.buffer();
-        let durable = faults::with_image(|image| image.durable(&path).to_vec()).unwrap();
-        let durable = String::from_utf8_lossy(&durable).into_owned();
+        // Whatever was not on the disk itself may be gone: the line, and what was written of its fate.
+        let durable = |path: &PathBuf| {
+            let bytes = faults::with_image(|image| image.durable(path).to_vec()).unwrap();
+            String::from_utf8_lossy(&bytes).into_owned()
+        };
+        let buffer = durable(&self.machine.buffer());
+        let refused = self
+            .machine
+            .rejections()
+            .iter()
+            .map(durable)
+            .collect::<String>();
+        let refused = ids_of_refused(&refused);
         let arrived = self.machine.arrivals();
         for (id, (due, _)) in &mut self.due {
-            let line = &self.machine.appended[id];
-            if !durable.contains(line.as_str()) && !arrived.contains_key(id) {
-                let refused = || self.machine.refused().contains(id);
-                if *due == Due::Must && !refused() {
-                    *due = Due::May;
-                }
+            let is_durable = buffer.contains(self.machine.appended[id].as_str());
+            if !is_durable && !arrived.contains_key(id) && !refused.contains(id) {
+                *due = Due::May;
             }
         }
         let dice = Cell::new(seed | 1);
