@@ -115,6 +115,13 @@ const TRIALS: &[Trial] = &[
     ("corpus", corpus::corpus),
 ];
 
+/// Whether a trial is one of those asked for: by its name, or by a part of the names of several.
+fn is_wanted(name: &str, asked_for: &[String]) -> bool {
+    let is_a_name = |part: &str| TRIALS.iter().any(|(whole, _)| *whole == part);
+    let matches = |part: &String| name == part || !is_a_name(part) && name.contains(part.as_str());
+    asked_for.is_empty() || asked_for.iter().any(matches)
+}
+
 /// Everything in `steps/`, which is a part of the library's own tests, because only they have a file
 /// system that can be told to fail. A plain `cargo test` runs it in its quick size by itself.
 fn steps(given: Given) -> Ended {
@@ -165,7 +172,7 @@ fn main() -> ExitCode {
     }
     let mut failed = 0;
     for (name, trial) in TRIALS {
-        if !names.is_empty() && !names.iter().any(|wanted| name.contains(wanted.as_str())) {
+        if !is_wanted(name, &names) {
             continue;
         }
         print!("torture {name} ... ");

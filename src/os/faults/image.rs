@@ -141,6 +141,8 @@ impl Image {
         for content in self.contents.values_mut() {
             for change in std::mem::take(&mut content.pending) {
                 match (choose(3), change) {
+                    // What is written behind a cut is a later entry of the same journal.
+                    (0, Change::Truncate(_)) => break,
                     (0, _) => {}
                     (1, Change::Write(at, bytes)) => {
                         let torn = bytes[..choose(bytes.len() + 1)].to_vec();
