@@ -1,8 +1,9 @@
 //! How far a buffer is delivered: two 512-byte slots in `upload/<buffer>.cursor`, written in turn
 //! and in place, so that a commit needs no new blocks on a full disk and a torn one leaves the other.
 //!
-//! Each slot is one readable line: `cursor1 seq=7 inode=42 offset=3480 check=<hex> sum=<hex>`.
+//! Each slot is one readable line: `cursor1 seq=7 inode=42 offset=3480 line=210 check=<hex> sum=<hex>`.
 
+use crate::event::is_blank;
 use crate::os::{self, Open};
 use std::fs::File;
 use std::io;
@@ -13,6 +14,10 @@ pub const SLOT_BYTES: usize = 512;
 
 /// Bytes before an offset that vouch for it.
 pub const TRAIL_BYTES: usize = 256;
+
+/// Bytes of a last line that vouch for an offset, at most: twice what a line may have by default. Of a
+/// longer one the trail has to do.
+const LAST_LINE_BYTES_MAX: u64 = 64 * 1024;
 
 /// The last bytes before an offset, at most [`TRAIL_BYTES`], **as they were read**, never re-read:
 /// if the file holds others now, the person changed it, and the person wins.
@@ -60,6 +65,35 @@ impl Trail {
     }
 }
 
+/// The last line before an offset, whole, with the blanks behind it. The trail alone would not do after
+/// a truncation whose commit was lost: of two lines of one producer the last 256 bytes may be the same,
+/// and then the next line to be appended would be taken for the one that was delivered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LastLine {
+    bytes: u64,
+    check: u64,
+}
+
+impl Default for LastLine {
+    fn default() -> Self {
+        LastLine {
+            bytes: 0,
+            check: fnv1a(&[]),
+        }
+    }
+}
+
+impl LastLine {
+    /// The same line when `more` of it, or blanks, have followed.
+    #[must_use]
+    pub fn then(&self, more: &[u8]) -> LastLine {
+        LastLine {
+            bytes: self.bytes + more.len() as u64,
+            check: fnv1a_from(self.check, more),
+        }
+    }
+}
+
 /// A place in a buffer, and the bytes that vouch for it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Mark {
@@ -67,6 +101,8 @@ pub struct Mark {
     pub offset: u64,
     /// What stands right before it.
     pub trail: Trail,
+    /// The line that ends there.
+    pub last: LastLine,
 }
 
 impl Mark {
@@ -76,7 +112,31 @@ impl Mark {
         Mark {
             offset: self.offset + bytes.len() as u64,
             trail: self.trail.then(bytes),
+            last: match last_line(bytes) {
+                Some(line) => LastLine::default().then(line),
+                None => self.last.then(bytes),
+            },
         }
+    }
+
+    /// How many bytes before it vouch for it, and must stay as they are.
+    pub fn reach(&self) -> u64 {
+        self.vouching_line()
+            .bytes
+            .max(self.trail.bytes().len() as u64)
+    }
+
+    fn vouching_line(&self) -> LastLine {
+        if self.last.bytes > LAST_LINE_BYTES_MAX {
+            LastLine::default()
+        } else {
+            self.last
+        }
+    }
+
+    fn check(&self) -> u64 {
+        let line = self.vouching_line().check;
+        fnv1a_from(self.trail.check(), &line.to_le_bytes())
     }
 
     /// Whether the file still holds the bytes that vouch for this mark.
@@ -95,14 +155,15 @@ pub struct Slot {
     sequence: u64,
     inode: u64,
     offset: u64,
+    line: u64,
     check: u64,
 }
 
 impl Slot {
     fn encode(&self) -> [u8; SLOT_BYTES] {
         let fields = format!(
-            "cursor1 seq={} inode={} offset={} check={:016x}",
-            self.sequence, self.inode, self.offset, self.check
+            "cursor1 seq={} inode={} offset={} line={} check={:016x}",
+            self.sequence, self.inode, self.offset, self.line, self.check
         );
         let line = format!("{fields} sum={:016x}", fnv1a(fields.as_bytes()));
         let mut slot = [b' '; SLOT_BYTES];
@@ -124,6 +185,7 @@ impl Slot {
             sequence: value("seq=")?.parse().ok()?,
             inode: value("inode=")?.parse().ok()?,
             offset: value("offset=")?.parse().ok()?,
+            line: value("line=")?.parse().ok()?,
             check: u64::from_str_radix(value("check=")?, 16).ok()?,
         })
     }
@@ -141,16 +203,20 @@ impl Slot {
         if self.inode != inode || self.offset > size {
             return Ok(Mark::default());
         }
-        let length = self.offset.min(TRAIL_BYTES as u64);
-        let mut bytes = [0; TRAIL_BYTES];
-        let bytes = &mut bytes[..usize::try_from(length).map_err(io::Error::other)?];
-        let read = os::read_at(buffer, bytes, self.offset - length)?;
-        let trail = Trail::of(&bytes[..read]);
-        if trail.check() == self.check {
-            return Ok(Mark {
-                offset: self.offset,
-                trail,
-            });
+        if self.line > self.offset.min(LAST_LINE_BYTES_MAX) {
+            return Ok(Mark::default());
+        }
+        let reach = self.offset.min(TRAIL_BYTES as u64).max(self.line);
+        let mut bytes = vec![0; usize::try_from(reach).map_err(io::Error::other)?];
+        os::read_at(buffer, &mut bytes, self.offset - reach)?;
+        let line = usize::try_from(reach - self.line).map_err(io::Error::other)?;
+        let mark = Mark {
+            offset: self.offset,
+            trail: Trail::of(&bytes),
+            last: LastLine::default().then(&bytes[line..]),
+        };
+        if mark.check() == self.check {
+            return Ok(mark);
         }
         Ok(Mark::default())
     }
@@ -202,7 +268,8 @@ impl Cursor {
             sequence: self.last.sequence + 1,
             inode,
             offset: mark.offset,
-            check: mark.trail.check(),
+            line: mark.vouching_line().bytes,
+            check: mark.check(),
         };
         os::write_at(
             &self.file,
@@ -225,9 +292,27 @@ fn read_slots(file: &File) -> io::Result<Vec<u8>> {
 /// FNV-1a, 64 bit: <https://datatracker.ietf.org/doc/html/draft-eastlake-fnv>. It guards against
 /// accidents, not against a forger, who could edit the buffer itself.
 fn fnv1a(bytes: &[u8]) -> u64 {
-    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+    fnv1a_from(0xcbf2_9ce4_8422_2325, bytes)
+}
+
+/// The same, gone on with.
+fn fnv1a_from(hash: u64, bytes: &[u8]) -> u64 {
+    bytes.iter().fold(hash, |hash, byte| {
         (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3)
     })
+}
+
+/// The last line that is not blank, and the blanks behind it; none if there are only blanks.
+fn last_line(bytes: &[u8]) -> Option<&[u8]> {
+    let ends = |byte: &u8| matches!(byte, b'\n' | 0);
+    let mut end = bytes.len();
+    while let Some(newline) = bytes[..end].iter().rposition(ends) {
+        if !is_blank(&bytes[newline + 1..end]) {
+            return Some(&bytes[newline + 1..]);
+        }
+        end = newline;
+    }
+    (!is_blank(&bytes[..end])).then_some(bytes)
 }
 
 #[cfg(test)]
@@ -240,6 +325,7 @@ mod tests {
             sequence,
             inode: 42,
             offset: 3480,
+            line: 210,
             check: 7,
         }
     }
@@ -254,7 +340,9 @@ mod tests {
     fn a_slot_is_one_readable_line_of_a_sector() {
         let bytes = slot(7).encode();
         let text = String::from_utf8_lossy(&bytes);
-        assert!(text.starts_with("cursor1 seq=7 inode=42 offset=3480 check=0000000000000007 sum="));
+        assert!(text.starts_with(
+            "cursor1 seq=7 inode=42 offset=3480 line=210 check=0000000000000007 sum="
+        ));
         assert_eq!((bytes.len(), text.matches('\n').count()), (512, 1));
     }
 
@@ -300,7 +388,8 @@ mod tests {
                 sequence: 1,
                 inode: 9,
                 offset: 6,
-                check: Trail::of(b"hello\n").check(),
+                line: 6,
+                check: Mark::default().after(b"hello\n").check(),
             };
             let mark = slot.mark(&file, inode, content.len() as u64).unwrap();
             assert_eq!(mark.offset, expected, "{content:?}");
@@ -331,6 +420,29 @@ mod tests {
         // Beyond the trail nothing is looked at.
         check(&long, &long.replacen('0', "x", 1), true);
         check(&long, &long[1..], false);
+    }
+
+    #[test]
+    fn of_two_lines_that_end_alike_one_does_not_vouch_for_the_other() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("buffer");
+        let line = |id: u8| format!("{{\"eventId\":\"{id}\",\"x\":\"{}\"}}\n", "x".repeat(300));
+        let check = |delivered: &str, stands: &str, expected: usize| {
+            let mark = Mark::default().after(delivered.as_bytes());
+            let mut cursor = Cursor::open(&dir.path().join("b.cursor")).unwrap();
+            cursor.commit(9, &mark).unwrap();
+            std::fs::write(&path, stands).unwrap();
+            let file = os::open(&path, Open::Read).unwrap();
+            let found = cursor.last.mark(&file, 9, stands.len() as u64).unwrap();
+            assert_eq!(found.offset, expected as u64);
+        };
+        check(&line(1), &line(1), line(1).len());
+        check(&line(1), &(line(2) + &line(3)), 0);
+        // Blanks behind the line are a part of what vouches; a line that is far too long is not.
+        check(&(line(1) + "\n\n"), &(line(1) + "\n\n"), line(1).len() + 2);
+        check(&(line(1) + "\n\n"), &(line(2) + "\n\n"), 0);
+        let long = "x".repeat(70_000) + "\n";
+        check(&long, &long, long.len());
     }
 
     #[test]
@@ -370,8 +482,8 @@ mod tests {
 
     proptest! {
         #[test]
-        fn every_slot_survives_its_encoding(sequence: u64, inode: u64, offset: u64, check: u64) {
-            let slot = Slot { sequence, inode, offset, check };
+        fn every_slot_survives_its_encoding(sequence: u64, inode: u64, offset: u64, line: u64, check: u64) {
+            let slot = Slot { sequence, inode, offset, line, check };
             prop_assert_eq!(Slot::decode(&slot.encode()), Some(slot));
         }
 

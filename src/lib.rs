@@ -48,8 +48,12 @@
 //! | MOVING | dead bytes blanked, then overwritten by a copy of the live bytes | settle with something left | truncate to the copy's length, sync, commit 0 |
 //!
 //! A cursor is valid if its inode is the buffer's, its offset is not beyond the size, and the 64-bit
-//! check over the (at most 256) bytes before the offset still holds. Otherwise reading starts at 0.
-//! Losing a cursor repeats events; it never loses one.
+//! check over the last line before the offset, and the (at most 256) bytes before it, still holds.
+//! Otherwise reading starts at 0. Losing a cursor repeats events; it never loses one.
+//!
+//! The whole line, because its end may be that of any other: a pass that was killed after a truncation
+//! and before the commit of 0 leaves a cursor behind, and what is appended then may reach it. Only lines
+//! that are the same to the byte, without an id or a time in them, could still be taken for delivered.
 //!
 //! # Crash matrix (a kill or a power cut at any instant loses nothing)
 //!

@@ -113,7 +113,7 @@ impl Copied {
             // It shrank: the person's work, and theirs to keep.
             return Ok(tail == self.end.offset);
         }
-        let room = mark.offset - mark.trail.bytes().len() as u64;
+        let room = mark.offset - mark.reach();
         let Some(blank_to) = next_newline(buffer, tail, room)? else {
             return Ok(false);
         };
