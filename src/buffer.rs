@@ -225,7 +225,7 @@ impl Buffer {
         }
         let mut found = vec![0; block.len() + 1];
         let read = os::read_at(&self.file, &mut found, length);
-        if read.is_ok_and(|read| block.starts_with(&found[..read])) {
+        if read.is_ok_and(|read| read > 0 && block.starts_with(&found[..read])) {
             let _ = os::truncate(&self.file, length);
         }
     }
@@ -273,10 +273,14 @@ mod tests {
     use std::collections::BTreeMap;
 
     fn check(behind: &str, expected: &str) {
+        check_content(&format!("before\n{behind}"), expected);
+    }
+
+    fn check_content(content: &str, expected: &str) {
         let folder = tempfile::tempdir().unwrap();
         let paths = Paths::find("a", Some(folder.path()), &BTreeMap::new()).unwrap();
         let path = paths.buffer(paths::OWN_BUFFER);
-        std::fs::write(&path, format!("before\n{behind}")).unwrap();
+        std::fs::write(&path, content).unwrap();
         let buffer = Buffer::look(&paths, paths::OWN_BUFFER, Open::Update).unwrap();
         buffer.take_back(7, b"\nours\n");
         assert_eq!(std::fs::read_to_string(&path).unwrap(), expected);
@@ -287,6 +291,11 @@ mod tests {
         check("", "before\n");
         check("\nou", "before\n");
         check("\nours\n", "before\n");
+    }
+
+    #[test]
+    fn a_buffer_that_was_emptied_meanwhile_stays_empty() {
+        check_content("", "");
     }
 
     #[test]

@@ -106,7 +106,8 @@ pub struct Upload {
     /// Whose events, and where.
     #[command(flatten)]
     pub application: Application,
-    /// Where to send; better set in config.json or in the environment, since others can see arguments
+    /// Where to send; better set in config.json, or in the environment as
+    /// APPLICATIONINSIGHTS_CONNECTION_STRING, since others can see arguments
     #[arg(long, value_name = "STRING")]
     pub connection_string: Option<String>,
     /// Trust only the certificates in this PEM file
@@ -137,7 +138,7 @@ pub struct Application {
     /// Whose events.
     #[command(flatten)]
     app: App,
-    /// The folder of the buffers [default: `TELEMETRY_UPLOAD_DATA_DIR`, or the application's own data folder]
+    /// The folder of the buffers [default: TELEMETRY_UPLOAD_DATA_DIR, or the application's own data folder]
     #[arg(
         long,
         value_name = "DIR",

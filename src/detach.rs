@@ -37,7 +37,7 @@ const GUARD: &str = "TELEMETRY_UPLOAD_DETACHED";
 
 /// Where a detached pass finds the connection string that `--detach` was given as a flag: others can see
 /// the arguments of a process.
-const GIVEN: &str = "TELEMETRY_UPLOAD_CONNECTION_STRING";
+const GIVEN: &str = "TELEMETRY_UPLOAD_DETACHED_TO";
 
 /// The connection string that was given as a flag. A pass that was not detached looks for none in the
 /// environment, and whoever detaches one puts there what is meant, or nothing.

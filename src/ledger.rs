@@ -13,6 +13,7 @@ use crate::paths::Paths;
 use crate::settings::SentCopy;
 use crate::state::{Last, State};
 use crate::summary::{Ending, Summary};
+use crate::terminal;
 use anyhow::Result;
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde_json::json;
@@ -137,7 +138,7 @@ pub fn log(paths: &Paths, now: DateTime<Utc>, text: &str) {
     if os::create_private_dir(&paths.upload()).is_err() {
         return;
     }
-    let text = impersonal(paths, text).replace('\n', "; ");
+    let text = terminal::plain(&impersonal(paths, text)).replace('\n', "; ");
     let line = format!("{} {text}", stamp(now)).into_bytes();
     let path = paths.log();
     let _ = journal::append(&path, journal::LOG_BYTES_MAX, &[line], Durable::Eventually);

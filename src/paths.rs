@@ -173,6 +173,13 @@ pub fn home() -> Result<PathBuf> {
 /// agents load a project's `.env` into the environment of their hooks.
 fn absolute(folder: impl AsRef<Path>, variable: &str) -> Result<PathBuf> {
     let folder = folder.as_ref();
+    // The environment was read lossily: there is no folder of this name.
+    if folder
+        .to_string_lossy()
+        .contains(char::REPLACEMENT_CHARACTER)
+    {
+        bail!("{variable} has to be UTF-8; name the folder with --data-dir");
+    }
     if folder.is_relative() {
         bail!(
             "{variable} has to be an absolute path, not {}",

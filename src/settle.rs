@@ -149,8 +149,9 @@ impl Copied {
     }
 }
 
-/// Writes `from..to` piece by piece, comparing the vouching bytes before each, and returns where it
-/// ended; `None` if they changed: someone else edits the file, and it is theirs.
+/// Writes `from..to` piece by piece, comparing before each the vouching bytes and the end of the piece
+/// before, and returns where it ended; `None` if they changed: someone else edits the file, and it is
+/// theirs.
 fn write(
     buffer: &Buffer,
     mark: &Mark,
@@ -164,7 +165,7 @@ fn write(
         let left = usize::try_from(to - end.offset);
         let piece = &mut room[..left.map_or(COPY_BYTES, |left| left.min(COPY_BYTES))];
         fill(piece, end.offset)?;
-        if !mark.holds(&buffer.file)? {
+        if !mark.holds(&buffer.file)? || !end.holds(&buffer.file)? {
             return Ok(None);
         }
         os::write_at(&buffer.file, piece, end.offset)?;

@@ -100,15 +100,18 @@ impl State {
         write().with_context(|| format!("cannot write {}", path.display()))
     }
 
-    /// Makes sure that there is a file to write over.
-    ///
-    /// # Errors
-    /// As [`State::save`].
-    pub fn reserve(&self, paths: &Paths) -> Result<()> {
-        if paths.state().exists() {
-            return Ok(());
+    /// Makes sure, as far as there is room, that there is a file to write over.
+    pub fn reserve(paths: &Paths) {
+        let path = paths.state();
+        let make = || {
+            let file = os::open(&path, Open::New)?;
+            os::write_at(&file, b"{}\n", 0)?;
+            os::sync(&file)
+        };
+        if !path.exists() && make().is_err() {
+            // An empty one has no block to be written over. Sending goes on: it may be what makes room.
+            let _ = std::fs::remove_file(&path);
         }
-        self.save(paths)
     }
 
     /// The pause that is in force. One that lies further ahead than any may is the work of a clock
@@ -120,7 +123,8 @@ impl State {
     }
 }
 
-/// Writes within the blocks that the file has. A power cut in the middle leaves an empty state.
+/// Writes within the blocks that the file has. What a power cut in the middle leaves is an empty state, or
+/// one of old and new parts, of which each is as good as the other.
 fn write_over(path: &Path, mut bytes: Vec<u8>) -> io::Result<()> {
     let file = os::open(path, Open::Update)?;
     // The rest of what was there becomes blanks, which JSON may end in: nothing is given back.

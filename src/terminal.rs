@@ -1,17 +1,38 @@
 //! The only place that prints. A reader that went away (`| head`) is no error of ours.
 
+use std::borrow::Cow;
 use std::io::{self, IsTerminal, Write};
 
 /// Writes a line of results to standard output.
 #[allow(clippy::disallowed_methods, reason = "the one place that prints")]
 pub fn print(line: &str) {
-    let _ = writeln!(io::stdout(), "{line}");
+    let _ = writeln!(io::stdout(), "{}", plain(line));
 }
 
 /// Writes a line about what went wrong to standard error.
 #[allow(clippy::disallowed_methods, reason = "the one place that prints")]
 pub fn complain(line: &str) {
-    let _ = writeln!(io::stderr(), "telemetry-upload: {line}");
+    let _ = writeln!(io::stderr(), "telemetry-upload: {}", plain(line));
+}
+
+/// Without what would move the cursor, change colours or turn the direction of a terminal: names of
+/// fields and files are other people's.
+pub fn plain(text: &str) -> Cow<'_, str> {
+    let is_order = |c: char| {
+        c.is_control() && !matches!(c, '\n' | '\t')
+            || matches!(c, '\u{200e}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    };
+    if !text.contains(is_order) {
+        return Cow::Borrowed(text);
+    }
+    let escaped = |c: char| {
+        if is_order(c) {
+            c.escape_unicode().to_string()
+        } else {
+            c.to_string()
+        }
+    };
+    text.chars().map(escaped).collect::<String>().into()
 }
 
 /// A line on a terminal that counts along; nothing anywhere else.
@@ -47,6 +68,22 @@ impl Progress {
     pub fn end(&self) {
         if let Progress::Shown = self {
             let _ = write!(io::stderr(), "\r\x1b[K");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn orders_to_a_terminal_are_shown_and_not_given() {
+        for (text, expected) in [
+            ("left out: prompt (1)\n\tä", "left out: prompt (1)\n\tä"),
+            ("evil\x1b[31mfield", "evil\\u{1b}[31mfield"),
+            ("bell\x07 path\u{202e}", "bell\\u{7} path\\u{202e}"),
+        ] {
+            assert_eq!(plain(text), expected);
         }
     }
 }

@@ -89,7 +89,6 @@ impl<W: World> Pass<'_, W> {
         if held.is_none() {
             return Ok(Summary::ended(Ending::Busy));
         }
-        state.reserve(self.paths)?;
         while let Some(lock) = held {
             ledger::note_owner(&lock_file, now);
             // Read again: whoever held the lock a moment ago has written it.
@@ -199,6 +198,7 @@ impl<W: World> Pass<'_, W> {
                 summary.account(&batch.lines, &fate::of_each(&batch, Vec::new()), 0);
                 return Err(err);
             }
+            State::reserve(self.paths);
             let rewrap = |line: &[u8], now| lane::rewrap(line, now, &rules);
             sender.deliver(&mut batch, attempts_max, &rewrap)
         };

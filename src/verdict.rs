@@ -130,8 +130,8 @@ impl fmt::Display for Trouble {
     }
 }
 
-/// Breeze's reply body. Unknown fields are its own business; they are named because serde would take
-/// an array, too, for a struct that names all it has.
+/// Breeze's reply body. Unknown fields are its own business; with them flattened serde insists on an
+/// object, and without `[2,2,[]]` would be a body, too.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Body {

@@ -36,7 +36,11 @@ impl Replacement {
 
     /// Puts it in its place, in one step.
     pub fn put(self) -> io::Result<()> {
-        rename(&self.new, &self.path)
+        let put = rename(&self.new, &self.path);
+        if put.is_err() {
+            let _ = self.discard();
+        }
+        put
     }
 
     /// Puts it in its place, in one step, and takes what was there: the two have changed places.

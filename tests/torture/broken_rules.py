@@ -84,6 +84,13 @@ RULES = [
         STEPS + "power_cuts",
     ),
     Rule(
+        "the whole last line vouches for the offset",
+        "src/cursor.rs",
+        "fnv1a_from(self.trail.check(), &line.to_le_bytes())",
+        "fnv1a_from(self.trail.check(), &(line & 0).to_le_bytes())",
+        "--lib cursor::",
+    ),
+    Rule(
         "a commit overwrites the older of two slots",
         "src/cursor.rs",
         "next.sequence % 2 * SLOT_BYTES as u64",
@@ -128,8 +135,8 @@ RULES = [
     Rule(
         "the vouching bytes are compared before each piece of the copy",
         "src/settle.rs",
-        "        if !mark.holds(&buffer.file)? {\n            return Ok(None);\n        }\n",
-        "",
+        "if !mark.holds(&buffer.file)? || !end.holds(&buffer.file)? {",
+        "if !end.holds(&buffer.file)? {",
         STEPS + "disturbances",
     ),
     Rule(
@@ -158,13 +165,6 @@ RULES = [
         "src/settle.rs",
         "let lease = lease::take(&buffer.file);",
         "let lease = Lease::Unsupported;",
-        STEPS + "disturbances",
-    ),
-    Rule(
-        "producers that lock are waited for (the lock)",
-        "src/settle.rs",
-        "let Some(lock) = lock::take(buffer.lock_file(), lock::WAIT_OF_UPLOADER)? else {\n            return Ok(Cut::Busy);\n        };",
-        "let lock = lock::take_now(buffer.lock_file())?;",
         STEPS + "disturbances",
     ),
     Rule(
@@ -212,7 +212,7 @@ RULES = [
     Rule(
         "the copy never reaches the bytes that vouch for the offset",
         "src/settle.rs",
-        "let room = mark.offset - mark.trail.bytes().len() as u64;",
+        "let room = mark.offset - mark.reach();",
         "let room = mark.offset;",
         STEPS,
     ),
@@ -260,9 +260,9 @@ RULES = [
     ),
     Rule(
         "an event is removed only after the server took it",
-        "src/fate.rs",
-        "        Content::Envelope(_) => Fate::Kept,",
-        "        Content::Envelope(_) => Fate::Delivered,",
+        "src/send.rs",
+        "events.iter().map(|index| (*index, Fate::Kept)).collect();",
+        "events.iter().map(|index| (*index, Fate::Delivered)).collect();",
         STEPS + "crash_points",
     ),
     Rule(

@@ -125,7 +125,7 @@ fn two_ends_at_any_two_steps_lose_nothing_and_repeat_at_most_two_batches() {
 }
 
 /// The steps that write into the buffer, and how much.
-fn writes_into_the_buffer(machine: &Machine) -> Vec<(usize, usize)> {
+pub(super) fn writes_into_the_buffer(machine: &Machine) -> Vec<(usize, usize)> {
     let writes = Rc::new(RefCell::new(Vec::new()));
     let (noted, buffer) = (writes.clone(), machine.buffer());
     let _ = machine.pass(Mode::Background, move |step, taken| {

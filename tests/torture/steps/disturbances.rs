@@ -6,6 +6,7 @@ use crate::lock;
 use crate::os::faults::{Fault, Step};
 use crate::os::{self, Open};
 use crate::paths::{OWN_BUFFER, Paths};
+use crate::state::State;
 use crate::summary::Ending;
 use crate::upload::Mode;
 use std::cell::{Cell, RefCell};
@@ -135,15 +136,18 @@ enum Edit {
     Empty,
     /// And new lines are appended at once, more than there were before.
     Refill,
+    /// Other lines are put in the place of these, to the byte as many.
+    Rewrite,
     Delete,
     Replace,
     CopyBack,
     DeleteCursor,
 }
 
-const EDITS: [Edit; 6] = [
+const EDITS: [Edit; 7] = [
     Edit::Empty,
     Edit::Refill,
+    Edit::Rewrite,
     Edit::Delete,
     Edit::Replace,
     Edit::CopyBack,
@@ -171,6 +175,14 @@ fn edit(edit: Edit, paths: &Paths, other: &str) -> bool {
     match edit {
         Edit::Empty => over(""),
         Edit::CopyBack | Edit::Refill => over(other),
+        Edit::Rewrite => {
+            let length = fs::metadata(&path).map_or(0, |found| found.len());
+            let length = usize::try_from(length).unwrap();
+            let end = other[..length.min(other.len())]
+                .rfind('\n')
+                .map_or(0, |last| last + 1);
+            over(&(other[..end].to_owned() + &"\n".repeat(length - end)))
+        }
         Edit::Delete => fs::remove_file(&path).is_ok(),
         Edit::Replace => {
             let new = path.with_extension("theirs");
@@ -193,18 +205,24 @@ fn is_between_look_and_write(step: &Step, buffer: &Path) -> bool {
 #[test]
 fn what_the_person_makes_of_the_buffer_at_any_step_stays_as_they_made_it() {
     let mut edits = 0;
-    // None is kept: an older copy of the buffer would not hold the lines that were appended again since.
-    let mut settling = vec![Answer::Accept; 4];
-    settling.push(Answer::Status(503));
-    for answers in [vec![], settling] {
+    let accepting = [vec![Answer::Accept; 4], vec![Answer::Status(503)]].concat();
+    for answers in [vec![], accepting, settling()] {
         for point in 0..steps(&answers) {
             for what in EDITS {
+                // An older copy of the buffer does not hold the lines that were appended again since.
+                if what == Edit::CopyBack && answers.contains(&kept()) {
+                    continue;
+                }
                 let mut machine = machine(&answers);
                 let copy = fs::read_to_string(machine.buffer()).unwrap();
                 let theirs: String = (100..145).map(|id| machine.line(id)).collect();
                 assert!(theirs.len() > copy.len());
                 let brings_lines = matches!(what, Edit::Replace | Edit::Refill);
-                let other = if brings_lines { theirs.clone() } else { copy };
+                let other = if brings_lines || what == Edit::Rewrite {
+                    theirs.clone()
+                } else {
+                    copy
+                };
                 let (paths, done) = (machine.paths.clone(), Rc::new(Cell::new(false)));
                 let editing = done.clone();
                 let (passed, _) = machine.pass(Mode::Background, move |step, taken| {
@@ -316,6 +334,7 @@ fn a_disk_that_is_full_from_any_step_on_repeats_a_batch_and_no_more_however_many
     ] {
         for point in 0..steps(&answers) {
             let mut machine = machine(&answers);
+            State::reserve(&machine.paths);
             let (first, _) = machine.pass(Mode::Background, move |step, taken| {
                 if step >= point {
                     full(taken)
@@ -375,4 +394,75 @@ fn a_kept_line_is_not_lost_with_an_overlong_torn_one_before_it() {
         .unwrap();
     machine.recover();
     machine.account(0);
+}
+
+#[test]
+fn without_room_for_a_cursor_nothing_is_posted() {
+    let machine = machine(&[kept()]);
+    State::reserve(&machine.paths);
+    let (done, _) = machine.pass(Mode::Background, |_, taken| full(taken));
+    assert_eq!(done.unwrap().unwrap().problems.len(), 1);
+    assert_eq!(machine.server.requests.get(), 0);
+}
+
+#[test]
+fn what_does_not_fit_before_the_bytes_that_vouch_for_the_offset_is_not_moved() {
+    let mut machine = Machine::new(&[Answer::Accept, Answer::Status(503)]);
+    // The first five are longer than the others, but not by as much as vouches for the place.
+    machine.fill(5..10);
+    machine.fill(0..5);
+    let before = fs::read(machine.buffer()).unwrap();
+    machine
+        .pass(Mode::Background, |_, _| Fault::None)
+        .0
+        .unwrap()
+        .unwrap();
+    assert_eq!(fs::read(machine.buffer()).unwrap(), before);
+    machine.recover();
+    machine.account(0);
+}
+
+#[test]
+fn lines_without_an_id_are_not_taken_for_those_that_were_delivered_before_a_pass_saw_a_shorter_file()
+ {
+    let machine = Machine::new(&[]);
+    let same = r#"{"name":"x"}"#.to_owned() + "\n";
+    machine.put(same.repeat(10).as_bytes());
+    // Ended between the truncation and the commit of 0: the cursor still says 130.
+    let buffer = machine.buffer();
+    let _ = machine.pass(Mode::Background, move |_, taken| match taken {
+        Step::Sync(file) if is_the_buffer(file, &buffer) && file.metadata().unwrap().len() == 0 => {
+            Fault::End
+        }
+        _ => Fault::None,
+    });
+    assert_eq!(machine.server.taken.borrow().len(), 10);
+    machine.put(same.as_bytes());
+    *machine.server.then.borrow_mut() = Answer::Status(503);
+    machine
+        .pass(Mode::Foreground, |_, _| Fault::None)
+        .0
+        .unwrap()
+        .unwrap();
+    machine.put(same.repeat(20).as_bytes());
+    *machine.server.then.borrow_mut() = Answer::Accept;
+    machine
+        .pass(Mode::Foreground, |_, _| Fault::None)
+        .0
+        .unwrap()
+        .unwrap();
+    assert_eq!(machine.server.taken.borrow().len(), 31);
+}
+
+#[test]
+fn lines_that_a_pass_keeps_do_not_make_it_go_on_for_ever() {
+    let machine = machine(&[]);
+    *machine.server.then.borrow_mut() = Answer::Partly(vec![1], vec![]);
+    machine
+        .pass(Mode::Background, |_, _| Fault::None)
+        .0
+        .unwrap()
+        .unwrap();
+    // Each batch once, and never what was appended again.
+    assert_eq!(machine.server.requests.get(), EVENTS / BATCH);
 }

@@ -1,9 +1,10 @@
 //! The power is cut at every step of a pass: nothing that was not synced survives, or only a part of it.
 
-use super::crash_points::{ends_at, scenarios, twice_max};
+use super::crash_points::{ends_at, scenarios, twice_max, writes_into_the_buffer};
 use super::{Answer, BATCH, Machine, is_full, say};
-use crate::os::faults::{self, Fault};
+use crate::os::faults::{self, Ended, Fault};
 use crate::os::{self, Open};
+use crate::paths::OWN_BUFFER;
 use crate::upload::Mode;
 use std::cell::Cell;
 
@@ -70,5 +71,31 @@ fn a_power_cut_at_any_step_loses_no_durable_event_and_repeats_at_most_the_batch(
     }
     say(&format!(
         "{cuts} power cuts, at every step: no durable event lost, at most {twice} events twice"
+    ));
+}
+
+#[test]
+fn a_copy_torn_by_a_power_cut_and_a_lost_cursor_send_no_mixture_of_two_events() {
+    // The last batch does not get through, and is copied over the first events.
+    let answers = [vec![Answer::Accept; 4], vec![Answer::Status(503)]].concat();
+    let mut cuts = 0;
+    for (point, length) in writes_into_the_buffer(&machine(&answers)) {
+        for bytes in (0..length).step_by(if is_full() { 1 } else { 7 }) {
+            let mut machine = machine(&answers);
+            let (ended, _) = machine.pass(Mode::Background, ends_at(point + 1, Fault::End));
+            assert_eq!(ended.unwrap_err(), Ended);
+            // Of each change that was not synced, so many bytes have reached the disk.
+            faults::with_image(|image| {
+                image.cut(|ways| if ways == 3 { 1 } else { bytes.min(ways - 1) })
+            });
+            let _ = std::fs::remove_file(machine.paths.cursor(OWN_BUFFER));
+            machine.recover();
+            machine.account(SYNCED + UNSYNCED);
+            cuts += 1;
+        }
+    }
+    assert!(cuts > 0, "nothing was copied");
+    say(&format!(
+        "{cuts} copies torn by a power cut, the cursor lost: no mixture of two events"
     ));
 }
