@@ -327,6 +327,56 @@ mod tests {
         }
     }
 
+    #[test]
+    fn an_endpoint_says_its_parts() {
+        let check = |url: &str, scheme, host, port, path| {
+            let it = Endpoint::parse(url).unwrap();
+            assert_eq!(
+                (it.scheme(), it.host(), it.port(), it.path()),
+                (scheme, host, port, path),
+                "{url}"
+            );
+        };
+        check(
+            "https://A.example.com/",
+            "https",
+            "a.example.com",
+            None,
+            "/v2.1/track",
+        );
+        check(
+            "https://a.example.com:8443/",
+            "https",
+            "a.example.com",
+            Some(8443),
+            "/v2.1/track",
+        );
+        check(
+            "http://127.0.0.1:80/",
+            "http",
+            "127.0.0.1",
+            None,
+            "/v2.1/track",
+        );
+        check(
+            "http://[::1]:8088/",
+            "http",
+            "[::1]",
+            Some(8088),
+            "/v2.1/track",
+        );
+    }
+
+    #[test]
+    fn an_address_of_4096_bytes_is_not_too_long() {
+        let of = |bytes: usize| {
+            let start = "https://h/";
+            Endpoint::parse(&(start.to_owned() + &"p".repeat(bytes - start.len())))
+        };
+        assert!(of(TEXT_BYTES_MAX).is_ok());
+        assert!(of(TEXT_BYTES_MAX + 1).is_err());
+    }
+
     const HTTP: &str = "the suite keeps or upgrades http; here it is for this machine only";
     const UNUSED: &str = "the suite reads this key; events never go there, so it is ignored";
     const LENIENT: &str = "the suite refuses; such a part cannot change where the events go";

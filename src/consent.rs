@@ -480,4 +480,28 @@ mod tests {
         fs::set_permissions(&path, PermissionsExt::from_mode(0o602)).unwrap();
         check_refused(&path, "everybody may write it");
     }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn a_file_whose_id_is_being_changed_is_waited_for() {
+        use crate::lease::{self, Lease};
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("telemetry.json");
+        fs::write(&path, YES).unwrap();
+        // On a busy machine the lease may end before the reading begins, or outlast its patience.
+        let waited = (0..50).any(|_| {
+            let file = os::open(&path, os::Open::Update).unwrap();
+            let Lease::Held(held) = lease::take(&file) else {
+                panic!("nobody else has it open");
+            };
+            std::thread::scope(|scope| {
+                let asking = scope.spawn(|| ask(&BTreeMap::new(), "atomic", &path));
+                lock::patiently(std::time::Duration::from_millis(20), || Ok(None::<()>)).unwrap();
+                let was_waiting = !asking.is_finished();
+                drop(held);
+                was_waiting && asking.join().unwrap() == Consent::Allowed
+            })
+        });
+        assert!(waited);
+    }
 }

@@ -29,6 +29,8 @@ impl Drop for Held<'_> {
 
 /// Takes the lock if nobody has it; `None` if somebody does.
 pub fn take_now(file: &File) -> io::Result<Option<Held<'_>>> {
+    #[cfg(test)]
+    crate::os::faults::locking();
     loop {
         match fs2::FileExt::try_lock_exclusive(file) {
             Ok(()) => return Ok(Some(Held(file))),

@@ -28,6 +28,8 @@ pub(crate) enum Step<'a> {
     SyncDir(&'a Path),
     /// A file gets another name.
     Rename(&'a Path, &'a Path),
+    /// A lock is asked for.
+    Lock,
     /// A lock is let go.
     Unlock,
     /// A request goes out; ended halfway, it has arrived.
@@ -131,6 +133,13 @@ pub(crate) fn take(step: &Step) -> io::Result<()> {
     }
     with_image(|image| image.note(step));
     Ok(())
+}
+
+/// A lock is asked for.
+pub(crate) fn locking() {
+    if ask(&Step::Lock).ends() {
+        end();
+    }
 }
 
 /// A lock is let go, unless the process has ended.

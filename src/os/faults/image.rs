@@ -97,7 +97,7 @@ impl Image {
                     .push(Naming::Renamed(from.to_path_buf(), to.to_path_buf()));
             }
             Step::SyncDir(folder) => self.sync_names_in(folder),
-            Step::Unlock | Step::Post => {}
+            Step::Lock | Step::Unlock | Step::Post => {}
         }
     }
 

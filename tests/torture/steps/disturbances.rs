@@ -423,6 +423,18 @@ fn what_does_not_fit_before_the_bytes_that_vouch_for_the_offset_is_not_moved() {
 }
 
 #[test]
+fn lines_without_an_id_are_not_taken_for_those_that_were_delivered_before() {
+    let machine = Machine::new(&[]);
+    let same = r#"{"name":"x"}"#.to_owned() + "\n";
+    for (count, all) in [(10, 10), (20, 30), (9, 39)] {
+        machine.put(same.repeat(count).as_bytes());
+        let (done, _) = machine.pass(Mode::Background, |_, _| Fault::None);
+        done.unwrap().unwrap();
+        assert_eq!(machine.server.taken.borrow().len(), all);
+    }
+}
+
+#[test]
 fn lines_without_an_id_are_not_taken_for_those_that_were_delivered_before_a_pass_saw_a_shorter_file()
  {
     let machine = Machine::new(&[]);

@@ -86,7 +86,7 @@ fn a_copy_torn_by_a_power_cut_and_a_lost_cursor_send_no_mixture_of_two_events() 
             assert_eq!(ended.unwrap_err(), Ended);
             // Of each change that was not synced, so many bytes have reached the disk.
             faults::with_image(|image| {
-                image.cut(|ways| if ways == 3 { 1 } else { bytes.min(ways - 1) })
+                image.cut(|ways| if ways == 3 { 1 } else { bytes.min(ways - 1) });
             });
             let _ = std::fs::remove_file(machine.paths.cursor(OWN_BUFFER));
             machine.recover();
