@@ -75,7 +75,8 @@ fn append_some(
     os::write_once(&file, &block)?;
     if durable == Durable::Now {
         os::sync(&file)?;
-        if let (0, Some(folder)) = (length, path.parent()) {
+        // Its name, too, whoever made it: a process that ended before it came to this, perhaps.
+        if let Some(folder) = path.parent() {
             os::sync_dir(folder)?;
         }
     }

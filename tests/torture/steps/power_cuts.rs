@@ -2,7 +2,7 @@
 
 use super::crash_points::{ends_at, scenarios, twice_max, writes_into_the_buffer};
 use super::{Answer, BATCH, Machine, is_full, say};
-use crate::os::faults::{self, Ended, Fault};
+use crate::os::faults::{self, Ended, Fault, Step};
 use crate::os::{self, Open};
 use crate::paths::OWN_BUFFER;
 use crate::upload::Mode;
@@ -98,4 +98,28 @@ fn a_copy_torn_by_a_power_cut_and_a_lost_cursor_send_no_mixture_of_two_events() 
     say(&format!(
         "{cuts} copies torn by a power cut, the cursor lost: no mixture of two events"
     ));
+}
+
+#[test]
+fn a_rejection_survives_a_power_cut_in_a_file_that_an_ended_pass_has_made() {
+    let refusing = || Answer::Partly(vec![], vec![0]);
+    let mut machine = machine(&[refusing(), refusing()]);
+    let rejected = machine.rejections()[1].clone();
+    let (ended, _) = machine.pass(Mode::Background, move |_, taken| {
+        let is_written = std::fs::metadata(&rejected).is_ok_and(|found| found.len() > 0);
+        match taken {
+            Step::SyncDir(_) if is_written => Fault::End,
+            _ => Fault::None,
+        }
+    });
+    assert_eq!(ended.unwrap_err(), Ended);
+    machine
+        .pass(Mode::Background, |_, _| Fault::None)
+        .0
+        .unwrap()
+        .unwrap();
+    faults::with_image(|image| image.cut(|_| 0));
+    machine.recover();
+    assert_eq!(machine.refused(), ["e0", "e0"]);
+    machine.account(BATCH);
 }
