@@ -29,6 +29,9 @@
 //!
 //! # The states of a buffer
 //!
+//! What `record` and `hook` cannot append because a stopped pass keeps the buffer shut goes to the buffer
+//! beside it (`…-late.jsonl`), which is a buffer like any other.
+//!
 //! The inode never changes: nothing here renames, unlinks or rewrites a region that is not yet
 //! delivered, so a producer that holds the file open, with or without a lock, still appends to the
 //! file we keep.
@@ -45,7 +48,7 @@
 //! | WAITING | no valid cursor, size > 0 | append | the first commit |
 //! | PARTLY | valid cursor, offset < size | commit after each batch | further commits |
 //! | SPENT | valid cursor, offset = size | the last commit | settle: truncate to 0, sync, commit 0 |
-//! | MOVING | dead bytes blanked, then overwritten by a copy of the live bytes | settle with something left | truncate to the copy's length, sync, commit 0 |
+//! | MOVING | dead bytes blanked, then overwritten by a copy of the live bytes | settle with something left | truncate to the copy's length if the copy's end still stands, sync, commit 0 |
 //!
 //! A cursor is valid if its inode is the buffer's, its offset is not beyond the size, and the 64-bit
 //! check over the last line before the offset, and the (at most 256) bytes before it, still holds.

@@ -131,6 +131,7 @@ fn the_readme_lists_every_exit_code_and_drop_reason() {
 fn the_readme_lists_every_file_we_write() {
     let readme = read("README.md");
     for name in [
+        "telemetry-events-late.jsonl",
         "uploader.lock",
         "detached.lock",
         "consent.lock",
@@ -145,6 +146,17 @@ fn the_readme_lists_every_file_we_write() {
     ] {
         assert!(readme.contains(name), "{name}");
     }
+}
+
+#[test]
+fn no_figure_is_left_open_in_the_readme() {
+    let readme = read("README.md");
+    let is_placeholder = |word: &&str| {
+        let is_plain = |c: char| c.is_ascii_uppercase() || c.is_ascii_digit();
+        !word.is_empty() && word.chars().all(is_plain)
+    };
+    let open: Vec<&str> = readme.split('@').filter(is_placeholder).collect();
+    assert_eq!(open, [] as [&str; 0]);
 }
 
 #[test]

@@ -85,7 +85,7 @@ RULES = [
     ),
     Rule(
         "the whole last line vouches for the offset",
-        "src/cursor.rs",
+        "src/cursor/mark.rs",
         "fnv1a_from(self.trail.check(), &line.to_le_bytes())",
         "fnv1a_from(self.trail.check(), &(line & 0).to_le_bytes())",
         "--lib cursor::",
