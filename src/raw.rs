@@ -1,4 +1,5 @@
-//! The three calls that neither std nor rustix offers, and with them the only `unsafe` of this program.
+//! The two calls, `signal` and `fcntl` for leases, that neither std nor rustix offers, and with them the
+//! only `unsafe` of this program.
 
 #[cfg(unix)]
 #[allow(unsafe_code)]
@@ -20,7 +21,8 @@ mod calls {
             Signal::LeaseIsWanted => libc::SIGIO,
             Signal::FileTooLarge => libc::SIGXFSZ,
         };
-        // SAFETY: SIG_IGN is a valid disposition for both, and no handler of ours is replaced.
+        // SAFETY: SIG_IGN is a valid disposition for both, and no memory is passed. A host that uses the
+        // recorder and has a handler of its own for SIGIO loses it.
         unsafe { libc::signal(number, libc::SIG_IGN) };
     }
 

@@ -165,7 +165,10 @@ fn main() -> ExitCode {
             "--quick" => given.size = Size::Quick,
             "--full" => given.size = Size::Full,
             "--seed" => given.seed = arguments.next().unwrap().parse().unwrap(),
-            // What `cargo test -- …` means for the other tests.
+            // What `cargo test -- …` means for the other tests, with and without a value behind it.
+            "--skip" | "--test-threads" | "--format" | "--color" | "-Z" => {
+                arguments.next();
+            }
             other if other.starts_with('-') => {}
             _ => names.push(argument),
         }
