@@ -75,7 +75,8 @@ fn recording_takes_at_most_twice_the_calls_of_the_smallest_program_and_no_networ
     for name in [
         "socket(",
         "connect(",
-        "clone",
+        "clone(",
+        "clone3(",
         "fork(",
         "fsync(",
         "fdatasync(",
