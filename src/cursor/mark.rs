@@ -127,7 +127,8 @@ impl Mark {
         }
     }
 
-    pub(super) fn check(&self) -> u64 {
+    /// What a slot says of these bytes: over the trail and the last line.
+    pub fn check(&self) -> u64 {
         let line = self.vouching_line().check;
         fnv1a_from(self.trail.check(), &line.to_le_bytes())
     }

@@ -1,6 +1,6 @@
 use super::Draw;
 use std::fs;
-use telemetry_upload::cursor::{Cursor, Mark, SLOT_BYTES, Trail, peek};
+use telemetry_upload::cursor::{Cursor, LastLine, Mark, SLOT_BYTES, Trail, peek};
 use telemetry_upload::os::{self, Open};
 
 /// Bytes that the sum of a slot is over end here.
@@ -28,8 +28,10 @@ pub fn hold(data: &[u8]) {
         let written = slots.iter().zip(inodes).map(|((place, sequence), inode)| {
             let offset = usize::from(*place).min(content.len());
             // The person may have changed what stands before it.
-            let check = Trail::of(&content[..offset]).check() ^ u64::from(kind & 4);
-            slot(*sequence, inode, offset, check)
+            // As long as the last line may be, or longer.
+            let line = usize::from(length).min(offset);
+            let check = vouching(content, offset, line).check() ^ u64::from(kind & 4);
+            slot(*sequence, inode, offset, line, check)
         });
         bytes = written.collect::<Vec<_>>().concat();
     }
@@ -57,9 +59,20 @@ pub fn hold(data: &[u8]) {
     );
 }
 
+/// A place, of which so many bytes vouch as its last line.
+fn vouching(content: &[u8], offset: usize, line: usize) -> Mark {
+    Mark {
+        offset: offset as u64,
+        trail: Trail::of(&content[..offset]),
+        last: LastLine::default().then(&content[offset - line..offset]),
+    }
+}
+
 /// A slot whose sum is right.
-fn slot(sequence: u64, inode: u64, offset: usize, check: u64) -> Vec<u8> {
-    let fields = format!("cursor1 seq={sequence} inode={inode} offset={offset} check={check:016x}");
+fn slot(sequence: u64, inode: u64, offset: usize, line: usize, check: u64) -> Vec<u8> {
+    let fields = format!(
+        "cursor1 seq={sequence} inode={inode} offset={offset} line={line} check={check:016x}"
+    );
     let sum = Trail::of(fields.as_bytes()).check();
     let mut slot = format!("{fields}{SUM}{sum:016x}").into_bytes();
     slot.resize(SLOT_BYTES - 1, b' ');
@@ -70,7 +83,7 @@ fn slot(sequence: u64, inode: u64, offset: usize, check: u64) -> Vec<u8> {
 fn check(mark: &Mark, inode: u64, content: &[u8], bytes: &[u8]) {
     let offset = usize::try_from(mark.offset).unwrap();
     assert!(offset <= content.len());
-    assert_eq!(*mark, Mark::default().after(&content[..offset]));
+    assert_eq!(mark.trail, Trail::of(&content[..offset]));
     let says_so = |slot: &[u8]| {
         let line = String::from_utf8_lossy(slot);
         let (fields, sum) = line.split_once(SUM).unwrap_or_default();
@@ -82,7 +95,8 @@ fn check(mark: &Mark, inode: u64, content: &[u8], bytes: &[u8]) {
         u64::from_str_radix(sum.trim_end(), 16) == Ok(Trail::of(fields.as_bytes()).check())
             && number(2, "inode=") == Some(inode)
             && number(3, "offset=") == Some(mark.offset)
-            && words.get(4) == Some(&format!("check={:016x}", mark.trail.check()).as_str())
+            && number(4, "line=").is_some_and(|line| line <= mark.offset)
+            && words.get(5) == Some(&format!("check={:016x}", mark.check()).as_str())
     };
     assert!(offset == 0 || bytes.chunks(SLOT_BYTES).take(2).any(says_so));
 }
