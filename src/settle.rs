@@ -54,6 +54,10 @@ pub fn settle(buffer: &mut Buffer) -> Result<Settled> {
 }
 
 fn move_and_truncate(buffer: &mut Buffer) -> Result<Settled> {
+    // Before the newlines, which would vouch for themselves in a file that the person has changed.
+    if !buffer.mark.holds(&buffer.file)? {
+        return Ok(Settled::Left);
+    }
     pass_newlines(buffer)?;
     let mark = buffer.mark;
     let mut copied = Copied::default();

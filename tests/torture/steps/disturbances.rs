@@ -177,11 +177,8 @@ fn edit(edit: Edit, paths: &Paths, other: &str) -> bool {
         Edit::CopyBack | Edit::Refill => over(other),
         Edit::Rewrite => {
             let length = fs::metadata(&path).map_or(0, |found| found.len());
-            let length = usize::try_from(length).unwrap();
-            let end = other[..length.min(other.len())]
-                .rfind('\n')
-                .map_or(0, |last| last + 1);
-            over(&(other[..end].to_owned() + &"\n".repeat(length - end)))
+            let blanks = usize::try_from(length).unwrap().checked_sub(other.len());
+            blanks.is_some_and(|blanks| over(&(other.to_owned() + &"\n".repeat(blanks))))
         }
         Edit::Delete => fs::remove_file(&path).is_ok(),
         Edit::Replace => {
@@ -215,14 +212,16 @@ fn what_the_person_makes_of_the_buffer_at_any_step_stays_as_they_made_it() {
                 }
                 let mut machine = machine(&answers);
                 let copy = fs::read_to_string(machine.buffer()).unwrap();
-                let theirs: String = (100..145).map(|id| machine.line(id)).collect();
-                assert!(theirs.len() > copy.len());
-                let brings_lines = matches!(what, Edit::Replace | Edit::Refill);
-                let other = if brings_lines || what == Edit::Rewrite {
-                    theirs.clone()
+                // More than there were, or so few that they fit into their place.
+                let new = if what == Edit::Rewrite {
+                    100..103
                 } else {
-                    copy
+                    100..145
                 };
+                let theirs: String = new.clone().map(|id| machine.line(id)).collect();
+                assert_eq!(theirs.len() > copy.len(), what != Edit::Rewrite);
+                let brings_lines = matches!(what, Edit::Replace | Edit::Refill | Edit::Rewrite);
+                let other = if brings_lines { theirs.clone() } else { copy };
                 let (paths, done) = (machine.paths.clone(), Rc::new(Cell::new(false)));
                 let editing = done.clone();
                 let (passed, _) = machine.pass(Mode::Background, move |step, taken| {
@@ -240,7 +239,7 @@ fn what_the_person_makes_of_the_buffer_at_any_step_stays_as_they_made_it() {
                 }
                 machine.recover();
                 let arrivals = machine.arrivals();
-                for id in 100..145 {
+                for id in new {
                     assert!(
                         arrivals.contains_key(&format!("e{id}")),
                         "{what:?} at {point}: e{id} is lost"
