@@ -140,7 +140,7 @@ impl Passes {
         let per_kill = figures.twice as f64 / self.killed.max(1) as f64;
         Ended::Held(format!(
             "{} kills ({} repeated something, {} between truncation and commit) in {} runs, {} requests, {} events: \
-             0 lost, 0 invented, 0 corrupt, {} refused and written down, {} twice ({per_kill:.1} per kill); \
+             0 lost, 0 invented, 0 corrupt, {} refused and written down, {} twice ({per_kill:.1} per kill, {} of them in no batch that was in flight); \
              slowest append {:.1} ms, peak memory {} MB, last pass {:.1} s",
             self.killed,
             figures.repeating,
@@ -150,6 +150,7 @@ impl Passes {
             figures.events,
             figures.refused,
             figures.twice,
+            figures.unexplained,
             slowest.as_secs_f64() * 1e3,
             self.memory_kb / 1024,
             last.as_secs_f64(),
