@@ -1,5 +1,6 @@
 //! Flags and subcommands, and nothing else. The doc comments are `--help`.
 
+use crate::exit::Exit;
 use crate::paths::{self, APP_DEFAULT};
 use clap::builder::{OsStringValueParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand};
@@ -19,7 +20,7 @@ pub use subcommands::*;
 /// hooks, by the application itself, by cron, launchd or systemd. Events leave the buffer only after
 /// the server accepted them.
 #[derive(Debug, Parser)]
-#[command(version, about, max_term_width = 100, args_conflicts_with_subcommands = true, after_help = EXAMPLES)]
+#[command(version, about, max_term_width = 100, args_conflicts_with_subcommands = true, after_help = examples_and_exit_codes())]
 pub struct Cli {
     /// What to do; without one, a pass.
     #[command(subcommand)]
@@ -64,14 +65,14 @@ Examples:
   telemetry-upload --flush --dry-run    say what would be sent, and send nothing
   telemetry-upload record cli_command --prop command=init --spawn
                                         append an event, and have it sent in the background
-  telemetry-upload hooks status         say which hosts report to it
+  telemetry-upload hooks status         say which hosts report to it";
 
-Exit codes:
-  0   done: delivered, nothing to do, telemetry off, or another uploader is at work
-  1   a buffer, or all of them, could not be read or written; or the hooks' settings not be changed
-  2   wrong usage
-  75  later: events remain, the next pass will try
-  78  configuration: connection string, config.json, limits, or the endpoint refuses us";
+/// The examples, and the table of exit codes.
+fn examples_and_exit_codes() -> String {
+    let line = |exit: &Exit| format!("\n  {:2}  {}", exit.code(), exit.words());
+    let table: String = Exit::ALL.iter().map(line).collect();
+    format!("{EXAMPLES}\n\nExit codes:{table}")
+}
 
 /// Everything that is not the pass.
 #[derive(Debug, Subcommand)]

@@ -154,8 +154,10 @@ pub mod journal;
 pub mod ledger;
 pub mod state;
 
+pub mod exit;
 pub mod summary;
 pub mod terminal;
+pub mod wording;
 
 pub mod commands;
 pub mod emulator;

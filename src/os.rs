@@ -8,6 +8,7 @@
 #[cfg(test)]
 pub(crate) mod faults;
 mod folders;
+mod reach;
 mod replacement;
 
 #[cfg(unix)]
@@ -21,6 +22,7 @@ pub use folders::{
     check_dir, check_private_dir, check_root_is_at_home, create_private_dir, create_shared,
     create_shared_dir,
 };
+pub use reach::{columns_of_stdout, free_bytes, may_write};
 pub use replacement::Replacement;
 
 use std::collections::BTreeMap;

@@ -2,7 +2,9 @@
 
 use crate::batch::Judged;
 use crate::event::DropReason;
+use crate::exit::Exit;
 use crate::fate::Fate;
+use crate::wording::{counted, grouped, minute, words};
 use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -144,15 +146,20 @@ impl Summary {
         self.seen == self.delivered + self.dropped.values().sum::<u64>() + self.kept
     }
 
-    /// The one place that decides it; README's table says the same.
-    pub fn exit_code(&self) -> u8 {
+    /// The one place that decides how a pass ends.
+    pub fn exit(&self) -> Exit {
         match (&self.ending, self.problems.is_empty()) {
-            (Ending::Misconfigured(_), _) => 78,
-            (_, false) => 1,
-            (Ending::Later(_), true) => 75,
-            (Ending::Done, true) if self.kept > 0 => 75,
-            (Ending::Done | Ending::Nothing | Ending::Off(_) | Ending::Busy, true) => 0,
+            (Ending::Misconfigured(_), _) => Exit::Misconfigured,
+            (_, false) => Exit::Failed,
+            (Ending::Later(_), true) => Exit::Later,
+            (Ending::Done, true) if self.kept > 0 => Exit::Later,
+            (Ending::Done | Ending::Nothing | Ending::Off(_) | Ending::Busy, true) => Exit::Done,
         }
+    }
+
+    /// Its number.
+    pub fn exit_code(&self) -> u8 {
+        self.exit().code()
     }
 
     /// A pass that could not go on at all.
@@ -263,38 +270,6 @@ impl Summary {
             "exit": self.exit_code(),
         })
     }
-}
-
-/// A moment, for people.
-pub fn minute(at: &DateTime<Utc>) -> impl std::fmt::Display {
-    at.format("%Y-%m-%d %H:%M UTC")
-}
-
-fn words(key: &str) -> &'static str {
-    DropReason::ALL
-        .iter()
-        .find(|reason| reason.key() == key)
-        .map_or("dropped", |reason| reason.words())
-}
-
-fn counted(count: u64, noun: &str) -> String {
-    format!(
-        "{} {noun}{}",
-        grouped(count),
-        if count == 1 { "" } else { "s" }
-    )
-}
-
-/// Thousands, set apart by commas.
-fn grouped(count: u64) -> String {
-    let digits = count.to_string();
-    let groups: Vec<&str> = digits
-        .as_bytes()
-        .rchunks(3)
-        .rev()
-        .filter_map(|group| std::str::from_utf8(group).ok())
-        .collect();
-    groups.join(",")
 }
 
 #[cfg(test)]

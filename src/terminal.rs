@@ -1,5 +1,7 @@
 //! The only place that prints. A reader that went away (`| head`) is no error of ours.
 
+use anstream::AutoStream;
+use anstyle::{AnsiColor, Style};
 use std::borrow::Cow;
 use std::io::{self, IsTerminal, Write};
 
@@ -7,6 +9,54 @@ use std::io::{self, IsTerminal, Write};
 #[allow(clippy::disallowed_methods, reason = "the one place that prints")]
 pub fn print(line: &str) {
     let _ = writeln!(io::stdout(), "{}", plain(line));
+}
+
+/// What a part of a line means to its reader; shown as a colour where there are any.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tone {
+    /// Nothing in particular.
+    Plain,
+    /// The name of what follows.
+    Heading,
+    /// As it should be.
+    Good,
+    /// Worth a look.
+    Warning,
+    /// To be mended.
+    Problem,
+    /// Beside the point.
+    Aside,
+}
+
+impl Tone {
+    fn style(self) -> Style {
+        let colour = |colour: AnsiColor| Style::new().fg_color(Some(colour.into()));
+        match self {
+            Tone::Plain => Style::new(),
+            Tone::Heading => Style::new().bold(),
+            Tone::Good => colour(AnsiColor::Green),
+            Tone::Warning => colour(AnsiColor::Yellow),
+            Tone::Problem => colour(AnsiColor::Red).bold(),
+            Tone::Aside => Style::new().dimmed(),
+        }
+    }
+}
+
+/// Writes a line of results to standard output, in colours if that is a terminal that shows them and
+/// nobody asked for none (`NO_COLOR`, `CLICOLOR=0`, `TERM=dumb`).
+#[allow(clippy::disallowed_methods, reason = "the one place that prints")]
+pub fn print_toned(parts: &[(Tone, &str)]) {
+    let styled = |(tone, text): &(Tone, &str)| {
+        let style = tone.style();
+        format!("{style}{}{style:#}", plain(text))
+    };
+    let line: String = parts.iter().map(styled).collect();
+    let _ = writeln!(AutoStream::auto(io::stdout()), "{line}");
+}
+
+/// Columns of the terminal that standard output is; none if it is none.
+pub fn columns() -> Option<usize> {
+    crate::os::columns_of_stdout()
 }
 
 /// Writes a line about what went wrong to standard error.

@@ -1,10 +1,9 @@
 //! `telemetry-upload hooks`: our hooks in the settings of a host.
 
 use crate::cli::{HooksAction, HooksEdit, HooksPlace, HooksStatus};
-use crate::host_settings::{self, HostFile, Plan, Standing};
-use crate::hosts::Host;
-use crate::hosts::place::{FOLDERS_SEARCHED, Scope, Whose};
-use crate::{paths, terminal, world};
+use crate::host_settings::{self, Found, HostFile, Plan, Standing};
+use crate::hosts::place::{FOLDERS_SEARCHED, Whose};
+use crate::{terminal, world};
 use anyhow::{Error, Result};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -137,27 +136,17 @@ fn path(place: &HooksPlace, env: &Env) -> Result<PathBuf> {
     place.host.place().path(place.scope, app, env)
 }
 
-/// The hooks of one host in one scope.
-struct Found {
-    host: Host,
-    scope: Scope,
-    path: Option<PathBuf>,
-    standing: Result<Standing>,
-}
-
 fn status(flags: &HooksStatus, env: &Env) {
     let app = flags.app.name();
-    let mut all = Vec::new();
-    for host in Host::ALL {
-        for scope in Scope::ALL {
-            if flags.host.is_none_or(|it| it == host) && flags.scope.is_none_or(|it| it == scope) {
-                all.push(Found::look(host, scope, app, env));
-            }
-        }
-    }
+    let is_asked_for = |found: &Found| {
+        flags.host.is_none_or(|host| host == found.host)
+            && flags.scope.is_none_or(|scope| scope == found.scope)
+    };
+    let mut all = host_settings::survey(app, env);
+    all.retain(is_asked_for);
     if flags.json {
         let hooks: Vec<Value> = all.iter().map(Found::json).collect();
-        let binary = binary(env).map(|path| path.display().to_string());
+        let binary = host_settings::binary(env).map(|path| path.display().to_string());
         terminal::print(&json!({"app": app, "hooks": hooks, "binary": binary}).to_string());
         return;
     }
@@ -170,89 +159,13 @@ fn status(flags: &HooksStatus, env: &Env) {
     }
 }
 
-impl Found {
-    fn look(host: Host, scope: Scope, app: &str, env: &Env) -> Found {
-        let (path, file) = match host.place().path(scope, app, env) {
-            Ok(path) => {
-                let file = HostFile::read(&path, world::now());
-                (Some(path), file)
-            }
-            Err(err) => (None, Err(err)),
-        };
-        Found {
-            host,
-            scope,
-            path,
-            standing: file.and_then(|file| host_settings::standing(host, app, &file)),
-        }
-    }
-
-    fn word(&self) -> &'static str {
-        match self.standing {
-            Ok(Standing::Installed) => "installed",
-            Ok(Standing::Partly(_)) => "partly",
-            Ok(Standing::Other) => "other version",
-            Ok(Standing::Absent) => "not installed",
-            Err(_) => "cannot be read",
-        }
-    }
-
-    fn path(&self) -> String {
-        let path = self.path.as_ref();
-        path.map_or_else(|| "-".to_owned(), |path| path.display().to_string())
-    }
-
-    fn line(&self) -> String {
-        let (host, scope) = (self.host.name(), self.scope.name());
-        let line = format!("{host:9} {scope:8} {:15} {}", self.word(), self.path());
-        match &self.standing {
-            Ok(Standing::Partly(missing)) => format!("{line} (missing: {})", missing.join(", ")),
-            Ok(_) => line,
-            Err(why) => format!("{line} ({why:#})"),
-        }
-    }
-
-    fn json(&self) -> Value {
-        let (missing, why) = match &self.standing {
-            Ok(Standing::Partly(missing)) => (missing.as_slice(), None),
-            Ok(_) => (&[][..], None),
-            Err(why) => (&[][..], Some(format!("{why:#}"))),
-        };
-        json!({
-            "host": self.host.name(),
-            "scope": self.scope.name(),
-            "status": self.word(),
-            "missing": missing,
-            "why": why,
-            "path": self.path(),
-        })
-    }
-}
-
 /// Hooks that do not find the program do nothing, and nobody would see it.
 fn complain_if_not_found(env: &Env) {
-    if binary(env).is_none() {
+    if host_settings::binary(env).is_none() {
         terminal::complain(&format!(
             "the hooks cannot find telemetry-upload: it is not on PATH, nor in {}; install it there, \
              for example with install.sh",
             FOLDERS_SEARCHED.join(", ")
         ));
     }
-}
-
-fn binary(env: &Env) -> Option<PathBuf> {
-    let path = env.get("PATH").map(String::as_str).unwrap_or_default();
-    let home = paths::home().ok();
-    let fixed = FOLDERS_SEARCHED
-        .iter()
-        .filter_map(|folder| match folder.strip_prefix("~/") {
-            Some(below) => Some(home.as_ref()?.join(below)),
-            None => Some(PathBuf::from(folder)),
-        });
-    let name = format!("telemetry-upload{}", std::env::consts::EXE_SUFFIX);
-    std::env::split_paths(path)
-        .filter(|folder| folder.is_absolute())
-        .chain(fixed)
-        .map(|folder| folder.join(&name))
-        .find(|path| path.is_file())
 }

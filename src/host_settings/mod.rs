@@ -6,7 +6,7 @@
 //! `splice` in the text, every other byte of which stays, at the places that `json_text` has
 //! measured; a text that does not mean the value is not written. `file` reads with care, and replaces
 //! the whole file in one step, unless somebody changed it meanwhile. `diff` shows a person what would
-//! change.
+//! change, `survey` where everything stands.
 
 mod diff;
 mod file;
@@ -14,7 +14,9 @@ mod json_text;
 mod plan;
 mod snippet;
 mod splice;
+mod survey;
 
 pub(crate) use diff::show as diff;
 pub use file::{BYTES_MAX, Backup, HostFile, Keep};
 pub use plan::{Plan, Standing, carry_out, command, install, standing, uninstall};
+pub use survey::{Found, binary, survey};

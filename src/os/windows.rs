@@ -131,3 +131,19 @@ pub(super) fn leave_session() -> io::Result<()> {
 pub(super) fn boot() -> Option<(String, i64)> {
     None
 }
+
+pub(super) fn may_write(path: &Path) -> io::Result<()> {
+    let found = std::fs::metadata(path)?;
+    if found.is_file() && found.permissions().readonly() {
+        return Err(io::ErrorKind::PermissionDenied.into());
+    }
+    Ok(())
+}
+
+pub(super) fn free_bytes(_path: &Path) -> Option<u64> {
+    None
+}
+
+pub(super) fn columns_of_stdout() -> Option<usize> {
+    None
+}

@@ -563,6 +563,42 @@ impl Ran<'_> {
         );
     }
 
+    /// Compares everything that was said, and the exit code, with what was decided that it should be:
+    /// `SNAPSHOTS=overwrite cargo test` takes what is said now. Homes, ports, times and ids differ from run
+    /// to run, and have names there.
+    pub fn says(self, expected: impl snapbox::IntoData) {
+        let mut said = String::from_utf8_lossy(&self.output.stdout).into_owned();
+        let complaints = String::from_utf8_lossy(&self.output.stderr);
+        if !complaints.is_empty() {
+            said += &format!("--- stderr\n{complaints}");
+        }
+        let code = self.output.status.code();
+        said += &format!("--- exit {}\n", code.map_or(-1, |code| code));
+        let mut names = snapbox::Redactions::new();
+        let patterns = [
+            (
+                "[TIME]",
+                r"\d{4}-\d\d-\d\d[ T]\d\d:\d\d(:\d\d(\.\d+)?)?( UTC|Z|\+00:00)?",
+            ),
+            (
+                "[ID]",
+                r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}",
+            ),
+            ("[SERVER]", r"127\.0\.0\.1:\d+"),
+        ];
+        for (name, pattern) in patterns {
+            names
+                .insert(name, regex::Regex::new(pattern).unwrap())
+                .unwrap();
+        }
+        let home = self.sandbox.home.path().display().to_string();
+        names.insert("[HOME]", home).unwrap();
+        snapbox::Assert::new()
+            .action_env("SNAPSHOTS")
+            .redact_with(names)
+            .eq(said, expected);
+    }
+
     /// Takes the outputs as they are, for tests that look into them.
     pub fn outputs(self) -> (i32, String, String) {
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();

@@ -42,4 +42,5 @@ mod record;
 mod replies;
 mod scripts;
 mod security;
+mod snapshots;
 mod tidy;

@@ -1,0 +1,25 @@
+//! How far this process could go, told without going there.
+
+use super::system;
+use std::io;
+use std::path::Path;
+
+/// Whether the system would let this process write here: it knows of modes, of file systems mounted
+/// read-only, and of root.
+///
+/// # Errors
+/// Why not.
+pub fn may_write(path: &Path) -> io::Result<()> {
+    system::may_write(path)
+}
+
+/// Bytes that this user could still write on the file system of an existing path; none where the system
+/// does not say.
+pub fn free_bytes(path: &Path) -> Option<u64> {
+    system::free_bytes(path)
+}
+
+/// Columns of the terminal that standard output is; none if it is none.
+pub fn columns_of_stdout() -> Option<usize> {
+    system::columns_of_stdout()
+}
