@@ -224,7 +224,7 @@ pub(super) fn free_bytes(path: &Path) -> Option<u64> {
 }
 
 pub(super) fn columns_of_stdout() -> Option<usize> {
-    let size = rustix::termios::tcgetwinsize(io::stdout()).ok()?;
+    let size = rustix::termios::tcgetwinsize(rustix::stdio::stdout()).ok()?;
     // A terminal that was never told its size says 0.
     Some(usize::from(size.ws_col)).filter(|columns| *columns > 0)
 }
