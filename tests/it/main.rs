@@ -12,6 +12,7 @@
     clippy::disallowed_methods,
     clippy::missing_panics_doc,
     clippy::format_push_string,
+    clippy::needless_raw_string_hashes,
     reason = "a test that cannot go on fails"
 )]
 
