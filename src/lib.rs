@@ -110,6 +110,7 @@ pub mod stdin;
 
 pub mod detach;
 pub mod outlook;
+pub mod waiting;
 
 pub mod connection;
 pub mod redirect;
