@@ -10,8 +10,10 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+mod seeing;
 mod subcommands;
 
+pub use seeing::*;
 pub use subcommands::*;
 
 /// Upload usage telemetry from a local JSONL buffer to Azure Application Insights
@@ -77,6 +79,10 @@ fn examples_and_exit_codes() -> String {
 /// Everything that is not the pass.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Say whether telemetry is on, what waits, what was sent, and what is wrong, if anything is
+    Status(Status),
+    /// Show the events that wait, the bytes that would be sent, what was sent or what was rejected
+    Inspect(Inspect),
     /// Send sample events to a local endpoint and show what arrived; touches nothing of yours
     Demo,
     /// Append one event to the buffer, from arguments or from a JSON object on standard input; silent, always exit 0
@@ -152,6 +158,20 @@ impl Application {
     /// The application.
     pub fn app(&self) -> &str {
         self.app.name()
+    }
+
+    /// The flags that say the same to another command; a next step is to be copied as it stands.
+    pub fn as_flags(&self) -> String {
+        let app = match self.app() {
+            APP_DEFAULT => String::new(),
+            app => format!(" --app {app}"),
+        };
+        let dir = self.data_dir().map_or_else(String::new, |dir| {
+            let dir = std::path::absolute(dir).unwrap_or_else(|_| dir.to_owned());
+            let quoted = dir.display().to_string().replace('\'', r"'\''");
+            format!(" --data-dir '{quoted}'")
+        });
+        app + &dir
     }
 
     /// The data folder given by hand; an empty one is none.

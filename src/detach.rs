@@ -13,6 +13,7 @@
 
 use crate::cli::Upload;
 use crate::consent::{self, Consent};
+use crate::holder;
 use crate::lock;
 use crate::os::{self, Open};
 use crate::outlook::{self, Outlook};
@@ -244,8 +245,7 @@ fn open_lock(paths: &Paths) -> Result<File> {
 
 /// A pass at work sees what is waiting before it ends: see [`crate::news`].
 fn is_uploader_busy(paths: &Paths) -> bool {
-    os::open(&paths.uploader_lock(), Open::Update)
-        .is_ok_and(|file| lock::take_now(&file).is_ok_and(|held| held.is_none()))
+    holder::find(paths).is_some()
 }
 
 #[cfg(test)]

@@ -3,9 +3,10 @@
 use crate::buffer::Buffer;
 use crate::clock::Clock;
 use crate::fate::{self, Fate};
-use crate::lane::{Lane, More, Rules, Taken};
+use crate::lane::{Lane, More, Taken};
 use crate::os::Open;
 use crate::outlook;
+use crate::rules::Rules;
 use crate::state::State;
 use crate::summary::{Ending, Summary};
 use crate::upload::Pass;

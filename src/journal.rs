@@ -5,7 +5,7 @@ use crate::os::{self, Open};
 use anyhow::{Context, Result};
 use std::ffi::OsString;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// rejected.jsonl: 1 MB in two generations.
 pub const REJECTED_BYTES_MAX: u64 = 512 * 1024;
@@ -52,9 +52,7 @@ fn append_some(
     // With its newline.
     let fits = |length: u64, line: &[u8]| length + (line.len() as u64) < file_bytes_max;
     if length > 0 && !fits(length, &lines[0]) {
-        let mut old = OsString::from(path);
-        old.push(".1");
-        os::rename(path, Path::new(&old))?;
+        os::rename(path, &old_generation(path))?;
         file = os::open(path, Open::Append)?;
         length = 0;
     }
@@ -81,6 +79,30 @@ fn append_some(
         }
     }
     Ok(count)
+}
+
+/// The lines of both generations, the oldest first. A missing file has none.
+///
+/// # Errors
+/// The file, and why it could not be read: it is far longer than [`append`] would make it, perhaps.
+pub fn read(path: &Path, file_bytes_max: u64) -> Result<Vec<Vec<u8>>> {
+    let mut lines = Vec::new();
+    for path in [old_generation(path), path.to_owned()] {
+        // A line longer than the file stands alone in it.
+        let bytes = match os::read_small(&path, 2 * file_bytes_max) {
+            Err(err) if err.kind() == io::ErrorKind::NotFound => continue,
+            read => read.with_context(|| format!("cannot read {}", path.display()))?,
+        };
+        let whole = bytes.split(|byte| *byte == b'\n');
+        lines.extend(whole.filter(|line| !line.is_empty()).map(<[u8]>::to_vec));
+    }
+    Ok(lines)
+}
+
+fn old_generation(path: &Path) -> PathBuf {
+    let mut old = OsString::from(path);
+    old.push(".1");
+    PathBuf::from(old)
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ use crate::event::{self, Age, DropReason};
 use crate::lines::{Line, Lines, Next, Shape};
 use crate::news::Closed;
 use crate::paths::Paths;
+use crate::rules::{Rules, Tail};
 use crate::settings::Limits;
 use crate::settle::{self, Settled};
 use crate::summary::{Ending, Summary};
@@ -22,29 +23,6 @@ const CAP_TENTHS_KEPT: u64 = 9;
 
 /// How often a pass starts again on a buffer that the person keeps changing.
 const RESTARTS_MAX: u32 = 3;
-
-/// What to do with a last line that has no newline.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Tail {
-    /// It is taken as it is: a person asked, in the foreground.
-    Taken,
-    /// It is taken when it has not grown for a minute.
-    TakenWhenStale,
-}
-
-/// What a lane needs to judge lines.
-pub struct Rules<'a> {
-    /// Now, and the oldest an event may be.
-    pub age: Age,
-    /// What every envelope has in common.
-    pub frame: Frame<'a>,
-    /// How much fits.
-    pub limits: &'a Limits,
-    /// The time by our own clock, as the file system has it.
-    pub local: DateTime<Utc>,
-    /// Whether the last line is taken.
-    pub tail: Tail,
-}
 
 /// What the buffer brought.
 #[derive(Debug)]

@@ -11,7 +11,7 @@ use crate::journal::{self, Durable};
 use crate::os;
 use crate::paths::Paths;
 use crate::settings::SentCopy;
-use crate::state::{Last, State};
+use crate::state::{Last, LastTrouble, State};
 use crate::summary::{Ending, Summary};
 use crate::terminal;
 use anyhow::Result;
@@ -98,14 +98,7 @@ pub fn finish(
     round: &Summary,
     clock: &Clock,
 ) {
-    state.totals.delivered += round.delivered;
-    for (reason, count) in &round.dropped {
-        *state
-            .totals
-            .dropped
-            .entry((*reason).to_owned())
-            .or_default() += count;
-    }
+    state.count(now, round);
     let later = matches!(round.ending, Ending::Later(_) | Ending::Misconfigured(_))
         || !round.problems.is_empty();
     state.failures_in_a_row = if later {
@@ -123,6 +116,12 @@ pub fn finish(
         exit: round.exit_code(),
         summary: line.clone(),
     });
+    if let Some(words) = round.trouble() {
+        state.last_trouble = Some(LastTrouble {
+            at: now,
+            words: impersonal(paths, words),
+        });
+    }
     if let Some(pause) = &mut state.not_before {
         pause.reason = impersonal(paths, &pause.reason);
     }

@@ -109,6 +109,7 @@ pub mod session;
 pub mod stdin;
 
 pub mod detach;
+pub mod holder;
 pub mod outlook;
 pub mod waiting;
 
@@ -132,6 +133,7 @@ pub mod privacy;
 
 pub mod batch;
 pub mod lane;
+pub mod rules;
 
 pub mod fate;
 pub mod retry;
@@ -155,7 +157,10 @@ pub mod journal;
 pub mod ledger;
 pub mod state;
 
+pub mod exhibit;
 pub mod exit;
+pub mod health;
+
 pub mod summary;
 pub mod terminal;
 pub mod wording;

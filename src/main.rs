@@ -21,6 +21,8 @@ fn main() -> ExitCode {
     let done = match &cli.command {
         None if cli.upload.detaching.detach => Ok(commands::pass::detach(&cli.upload, &env)),
         None => commands::pass::run(&cli.upload, &env),
+        Some(Command::Status(status)) => commands::status::run(status, &env),
+        Some(Command::Inspect(inspect)) => commands::inspect::run(inspect, &env),
         Some(Command::Demo) => commands::demo::run(),
         Some(Command::Record(record)) => Ok(commands::record::run(record, &env)),
         Some(Command::Hook(hook)) => Ok(commands::hook::run(hook, &env)),

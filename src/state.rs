@@ -5,8 +5,9 @@ use crate::clock::Reading;
 use crate::os::{self, Open, Replacement};
 use crate::paths::Paths;
 use crate::retry::NOT_BEFORE_MAX;
+use crate::summary::Summary;
 use anyhow::{Context, Result};
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, Days, NaiveDate, Utc};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::io;
@@ -14,6 +15,9 @@ use std::path::Path;
 
 /// The file is a few hundred bytes; more is not ours.
 const STATE_BYTES_MAX: u64 = 64 * 1024;
+
+/// "Lately" is a week.
+pub const DAYS_MAX: usize = 7;
 
 /// Everything that outlives a pass, but for the cursors.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
@@ -25,12 +29,32 @@ pub struct State {
     pub failures_in_a_row: u64,
     /// The last pass that had something to do.
     pub last: Option<Last>,
+    /// When the server last accepted an event.
+    pub last_delivered: Option<DateTime<Utc>>,
+    /// What last went wrong. It stays when all goes well again, for people who look later.
+    pub last_trouble: Option<LastTrouble>,
     /// Where the service sent us.
     pub redirect: Option<Redirect>,
-    /// Since the file was made.
+    /// When the counting began.
+    pub since: Option<DateTime<Utc>>,
+    /// Since then.
     pub totals: Totals,
+    /// The last days (UTC) on which something was counted, at most [`DAYS_MAX`] of them.
+    pub days: BTreeMap<NaiveDate, Totals>,
     /// The clock at the end of the last pass.
     pub clock: Option<Reading>,
+    /// By how many seconds the server's clock was ahead of ours, where the two differed.
+    pub server_ahead_s: Option<i64>,
+}
+
+/// What went wrong.
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct LastTrouble {
+    /// When.
+    pub at: DateTime<Utc>,
+    /// In words.
+    pub words: String,
 }
 
 /// A pause that the server, or a full disk, imposed.
@@ -77,7 +101,44 @@ pub struct Totals {
     pub dropped: BTreeMap<String, u64>,
 }
 
+impl Totals {
+    /// Adds what one round did.
+    pub fn add(&mut self, round: &Summary) {
+        self.delivered += round.delivered;
+        for (reason, count) in &round.dropped {
+            *self.dropped.entry((*reason).to_owned()).or_default() += count;
+        }
+    }
+}
+
 impl State {
+    /// Counts what one round did, in total and for its day.
+    pub fn count(&mut self, now: DateTime<Utc>, round: &Summary) {
+        self.since.get_or_insert(now);
+        self.totals.add(round);
+        self.days.entry(now.date_naive()).or_default().add(round);
+        while self.days.len() > DAYS_MAX {
+            self.days.pop_first();
+        }
+        if round.delivered > 0 {
+            self.last_delivered = Some(now);
+        }
+    }
+
+    /// What was counted within the last days, today included.
+    pub fn lately(&self, now: DateTime<Utc>) -> Totals {
+        let today = now.date_naive();
+        let first = today - Days::new(DAYS_MAX as u64 - 1);
+        let mut lately = Totals::default();
+        for (_, day) in self.days.range(first..=today.max(first)) {
+            lately.delivered += day.delivered;
+            for (reason, count) in &day.dropped {
+                *lately.dropped.entry(reason.clone()).or_default() += count;
+            }
+        }
+        lately
+    }
+
     /// Reads the state; a missing, damaged or foreign file is an empty one.
     pub fn load(paths: &Paths) -> State {
         let bytes = os::read_small(&paths.state(), STATE_BYTES_MAX).unwrap_or_default();
@@ -159,6 +220,34 @@ mod tests {
         check(TimeDelta::hours(25), false);
         check(TimeDelta::zero(), false);
         check(TimeDelta::seconds(-1), false);
+    }
+
+    #[test]
+    fn lately_is_the_last_seven_days_and_the_total_is_everything() {
+        let today: DateTime<Utc> = "2026-11-20T12:00:00Z".parse().unwrap();
+        let mut state = State::default();
+        for days_ago in (0..20).rev() {
+            let round = Summary {
+                delivered: 1,
+                dropped: BTreeMap::from([("malformed", 2)]),
+                ..Summary::default()
+            };
+            state.count(today - Days::new(days_ago), &round);
+        }
+        let lately = state.lately(today);
+        assert_eq!((state.totals.delivered, lately.delivered), (20, 7));
+        assert_eq!(
+            (
+                state.totals.dropped["malformed"],
+                lately.dropped["malformed"]
+            ),
+            (40, 14)
+        );
+        assert_eq!(state.days.len(), DAYS_MAX);
+        assert_eq!(state.since, Some(today - Days::new(19)));
+        assert_eq!(state.lately(today + Days::new(7)), Totals::default());
+        // A clock that was set back does not see into the future.
+        assert_eq!(state.lately(today - Days::new(2)).delivered, 5);
     }
 
     #[test]

@@ -188,6 +188,14 @@ impl Summary {
         }
     }
 
+    /// What went wrong, without the counts.
+    pub fn trouble(&self) -> Option<&str> {
+        match &self.ending {
+            Ending::Later(why) | Ending::Misconfigured(why) => Some(why),
+            _ => self.problems.first().map(String::as_str),
+        }
+    }
+
     /// What could not be done, a sentence each.
     pub fn complaints(&self) -> impl Iterator<Item = &str> {
         let unstarted = match &self.ending {

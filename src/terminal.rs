@@ -11,6 +11,17 @@ pub fn print(line: &str) {
     let _ = writeln!(io::stdout(), "{}", plain(line));
 }
 
+/// Writes bytes and a newline to standard output: to a program as they are, to a person as text.
+#[allow(clippy::disallowed_methods, reason = "the one place that prints")]
+pub fn print_bytes(bytes: &[u8]) {
+    let mut stdout = io::stdout();
+    if stdout.is_terminal() {
+        print(&String::from_utf8_lossy(bytes));
+    } else {
+        let _ = stdout.write_all(&[bytes, b"\n"].concat());
+    }
+}
+
 /// What a part of a line means to its reader; shown as a colour where there are any.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Tone {

@@ -3,10 +3,8 @@
 use crate::batch::{Batch, Judged};
 use crate::clock::Clock;
 use crate::consent::Consent;
-use crate::envelope::Frame;
-use crate::event::Age;
 use crate::fate::{self, After, Fate};
-use crate::lane::{self, Lane, More, Rules, Tail, Taken};
+use crate::lane::{self, Lane, More, Taken};
 use crate::ledger;
 use crate::lock;
 use crate::news::AllClosed;
@@ -15,6 +13,7 @@ use crate::outlook::{self, Outlook};
 use crate::paths::Paths;
 use crate::retry;
 use crate::route::Route;
+use crate::rules::{Rules, Tail};
 use crate::send::{Sender, Sent};
 use crate::settings::Settings;
 use crate::state::{NotBefore, State};
@@ -172,6 +171,9 @@ impl<W: World> Pass<'_, W> {
             closed.note(lane.close(&mut summary));
         }
         clock.confirmed |= sender.confirms_our_clock;
+        if sender.skew.is_some() || sender.confirms_our_clock {
+            state.server_ahead_s = sender.skew.map(|skew| skew.num_seconds());
+        }
         summary.requests = sender.requests;
         state.redirect = sender.route.learned;
         (summary, closed)
@@ -243,30 +245,12 @@ impl<W: World> Pass<'_, W> {
 
     /// How lines are judged at this moment, the server's clock being ahead of ours by `skew`.
     pub(crate) fn rules(&self, clock: &Clock, skew: Option<TimeDelta>) -> Rules<'_> {
-        let settings = self.settings;
-        let local = self.world.now();
-        let now = local + skew.unwrap_or_default();
-        let credible = clock.credible || clock.confirmed || skew.is_some();
-        Rules {
-            age: Age {
-                // The earlier of two clocks that differ: the wrong one of them can only keep.
-                now: now.min(local),
-                days_max: credible.then_some(settings.limits.age_days_max.into()),
-            },
-            frame: Frame {
-                ikey: &settings.connection.ikey,
-                role: &settings.app,
-                now,
-                policy: &settings.policy,
-            },
-            limits: &settings.limits,
-            local,
-            tail: if self.mode == Mode::Foreground {
-                Tail::Taken
-            } else {
-                Tail::TakenWhenStale
-            },
-        }
+        let tail = if self.mode == Mode::Foreground {
+            Tail::Taken
+        } else {
+            Tail::TakenWhenStale
+        };
+        Rules::new(self.settings, clock, self.world.now(), skew, tail)
     }
 }
 

@@ -242,9 +242,12 @@ fn header(headers: &HeaderMap, name: &str) -> Option<String> {
     headers.get(name)?.to_str().ok().map(str::to_owned)
 }
 
+/// No network, no name server, or no such host: the system does not tell them apart.
+const HOST_NOT_FOUND: &str = "the host name could not be resolved";
+
 fn no_reply(err: &ureq::Error) -> NoReply {
     let why = match err {
-        ureq::Error::HostNotFound => "the host name could not be resolved".to_owned(),
+        ureq::Error::HostNotFound => HOST_NOT_FOUND.to_owned(),
         ureq::Error::Timeout(what) => format!("timed out ({what})"),
         ureq::Error::Io(err) => io_reason(err),
         other => other.to_string(),
@@ -262,6 +265,10 @@ fn no_reply(err: &ureq::Error) -> NoReply {
 /// The system's words without the number behind them.
 fn io_reason(err: &std::io::Error) -> String {
     let text = err.to_string();
+    // std's own words for every failure of the resolver, with the C library's behind them.
+    if text.starts_with("failed to lookup address information") {
+        return HOST_NOT_FOUND.to_owned();
+    }
     match text.split_once(" (os error") {
         Some((words, _)) => words.to_lowercase(),
         None => text,

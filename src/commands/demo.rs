@@ -4,6 +4,7 @@
 use crate::cli::Upload;
 use crate::consent::Consent;
 use crate::emulator::{Emulator, Exchange, Moment, Options, Script};
+use crate::exhibit;
 use crate::id;
 use crate::os::{self, Open};
 use crate::paths::{OWN_BUFFER, Paths};
@@ -138,27 +139,16 @@ fn samples(now: DateTime<Utc>) -> String {
 fn show_arrived(exchanges: &[Exchange]) {
     terminal::print("\nArrived, as Application Insights would store it:");
     for (envelope, error) in exchanges.iter().flat_map(|exchange| &exchange.verdicts) {
-        let data = &envelope["data"]["baseData"];
         let outcome = error
             .as_ref()
             .map_or("accepted", |error| error.message.as_str());
-        terminal::print(&format!(
-            "  {} {}: {outcome}",
-            word(&envelope["time"]),
-            word(&data["name"])
-        ));
-        for (table, column) in [
-            ("properties", "customDimensions"),
-            ("measurements", "customMeasurements"),
-        ] {
-            let pairs = data[table].as_object().into_iter().flatten();
-            let pairs: Vec<String> = pairs
-                .map(|(key, value)| format!("{key}={}", word(value)))
-                .collect();
-            if !pairs.is_empty() {
-                terminal::print(&format!("    {column}: {}", pairs.join("  ")));
-            }
-        }
+        show(&exhibit::envelope(envelope, &format!(": {outcome}")));
+    }
+}
+
+fn show(lines: &[String]) {
+    for line in lines {
+        terminal::print(&format!("  {line}"));
     }
 }
 
@@ -168,20 +158,9 @@ fn show_rejected(paths: &Paths) -> Result<()> {
     terminal::print("\nRejected, kept in upload/rejected.jsonl:");
     for line in rejected.lines() {
         let line: Value = serde_json::from_str(line).context("cannot read the rejected lines")?;
-        terminal::print(&format!(
-            "  {} ({}): {}",
-            word(&line["reason"]),
-            word(&line["detail"]),
-            word(&line["line"])
-        ));
+        show(&exhibit::rejection(&line));
     }
     Ok(())
-}
-
-fn word(value: &Value) -> String {
-    value
-        .as_str()
-        .map_or_else(|| value.to_string(), str::to_owned)
 }
 
 /// A folder of our own that goes with the value.

@@ -4,5 +4,7 @@ pub mod demo;
 pub mod emulator;
 pub mod hook;
 pub mod hooks;
+pub mod inspect;
 pub mod pass;
 pub mod record;
+pub mod status;

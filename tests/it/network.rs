@@ -12,15 +12,15 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 /// A certificate authority of our own, in a file, and a TLS server in front of a plain one.
-struct Tls {
+pub struct Tls {
     _folder: tempfile::TempDir,
-    ca_file: PathBuf,
-    port: u16,
+    pub ca_file: PathBuf,
+    pub port: u16,
 }
 
 impl Tls {
     /// A server with a certificate for `host` that passes everything on to `behind`.
-    fn in_front_of(behind: u16, host: &str) -> Tls {
+    pub fn in_front_of(behind: u16, host: &str) -> Tls {
         let ca_key = KeyPair::generate().unwrap();
         let mut ca = CertificateParams::new(Vec::new()).unwrap();
         ca.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -101,7 +101,7 @@ fn read_message(from: &mut impl Read) -> io::Result<Vec<u8>> {
     Ok(message)
 }
 
-fn over_tls(sandbox: Sandbox, host: &str, port: u16) -> Sandbox {
+pub fn over_tls(sandbox: Sandbox, host: &str, port: u16) -> Sandbox {
     let text = format!(
         "InstrumentationKey=00000000-0000-4000-8000-000000000000;IngestionEndpoint=https://{host}:{port}/"
     );

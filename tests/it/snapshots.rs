@@ -25,6 +25,8 @@ Usage: telemetry-upload [OPTIONS]
        telemetry-upload <COMMAND>
 
 Commands:
+  status    Say whether telemetry is on, what waits, what was sent, and what is wrong, if anything is
+  inspect   Show the events that wait, the bytes that would be sent, what was sent or what was rejected
   demo      Send sample events to a local endpoint and show what arrived; touches nothing of yours
   record    Append one event to the buffer, from arguments or from a JSON object on standard input; silent, always exit 0
   hook      Record what an agent tells its hooks on standard input; silent, always exit 0

@@ -1,0 +1,213 @@
+//! `telemetry-upload status`: one screen about how things stand, and the next step.
+
+use crate::cli;
+use crate::consent::Consent;
+use crate::exit::Exit;
+use crate::health::Health;
+use crate::health::diagnosis::{self, Diagnosis, span};
+use crate::paths::Paths;
+use crate::state::Totals;
+use crate::terminal::{self, Tone};
+use crate::wording::{counted, grouped, minute, words};
+use crate::world;
+use anyhow::Result;
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::process::ExitCode;
+
+/// Looks, and says.
+///
+/// # Errors
+/// A bad application name, or no home folder.
+pub fn run(flags: &cli::Status, env: &BTreeMap<String, String>) -> Result<ExitCode> {
+    let application = &flags.application;
+    let paths = Paths::find(application.app(), application.data_dir(), env)?;
+    let health = Health::look(application, &paths, env, world::now());
+    let diagnosis = diagnosis::judge(&health);
+    if flags.json {
+        terminal::print(&json(application.app(), &health, &diagnosis).to_string());
+    } else {
+        show(application.app(), &health, &diagnosis);
+    }
+    Ok(diagnosis.exit.into())
+}
+
+fn show(app: &str, health: &Health, diagnosis: &Diagnosis) {
+    let tone = match (diagnosis.exit, &health.consent) {
+        (Exit::Done, Consent::Allowed) => Tone::Good,
+        (Exit::Done | Exit::Later, _) => Tone::Warning,
+        _ => Tone::Problem,
+    };
+    terminal::print_toned(&[(tone, &diagnosis.words)]);
+    if let Some(next) = &diagnosis.next {
+        terminal::print_toned(&[(Tone::Heading, "Next: "), (Tone::Plain, next)]);
+    }
+    terminal::print("");
+    let on = match health.consent {
+        Consent::Allowed => "on",
+        Consent::Denied(_) => "off",
+    };
+    line("Telemetry", &format!("{on}, for {app}"));
+    line(
+        "Goes to",
+        health
+            .endpoint
+            .as_ref()
+            .map_or("nowhere yet", String::as_str),
+    );
+    show_waiting(health);
+    show_totals(health);
+    show_passes(health);
+    show_sources(health);
+}
+
+fn line(heading: &str, text: &str) {
+    terminal::print_toned(&[
+        (Tone::Heading, &format!("{heading:<13}")),
+        (Tone::Plain, text),
+    ]);
+}
+
+fn show_waiting(health: &Health) {
+    let all = health.waiting();
+    if all.events == 0 {
+        line("Waiting", "nothing");
+        return;
+    }
+    let age = all.oldest.map_or_else(String::new, |oldest| {
+        format!(", the oldest {} old", span(health.now - oldest))
+    });
+    let events = counted(all.events, "event");
+    line(
+        "Waiting",
+        &format!("{events}, {} KB{age}", kilobytes(all.bytes)),
+    );
+    if health.buffers.len() > 1 {
+        for one in &health.buffers {
+            let events = counted(one.events, "event");
+            line(
+                "",
+                &format!("{events}, {} KB in {}", kilobytes(one.bytes), one.name),
+            );
+        }
+    }
+}
+
+/// Kilobytes of a thousand bytes, rounded up.
+fn kilobytes(bytes: u64) -> String {
+    grouped(bytes.div_ceil(1000))
+}
+
+fn show_totals(health: &Health) {
+    let (all, lately) = (&health.state.totals, health.state.lately(health.now));
+    let since = health.state.since.map_or_else(String::new, |since| {
+        format!(" since {}", since.format("%Y-%m-%d"))
+    });
+    line(
+        "Delivered",
+        &format!(
+            "{}{since}, {} in the last 7 days",
+            counted(all.delivered, "event"),
+            grouped(lately.delivered)
+        ),
+    );
+    let of_lately = if all.dropped.is_empty() {
+        String::new()
+    } else if lately.dropped == all.dropped {
+        ", all in the last 7 days".to_owned()
+    } else {
+        format!("; in the last 7 days {}", dropped(&lately))
+    };
+    line("Dropped", &format!("{}{of_lately}", dropped(all)));
+}
+
+fn dropped(totals: &Totals) -> String {
+    let reasons = totals.dropped.iter();
+    let reasons: Vec<String> = reasons
+        .map(|(key, count)| format!("{} {}", grouped(*count), words(key)))
+        .collect();
+    if reasons.is_empty() {
+        "none".to_owned()
+    } else {
+        reasons.join(", ")
+    }
+}
+
+/// What went wrong is told once: above, if it is how things stand.
+fn show_passes(health: &Health) {
+    let state = &health.state;
+    let trouble = state.last_trouble.as_ref();
+    let words = trouble.map_or("", |trouble| trouble.words.as_str());
+    let Some(last) = &state.last else {
+        line("Last pass", "none yet");
+        return;
+    };
+    let summary = last.summary.strip_suffix(&format!(": {words}"));
+    let summary = summary.unwrap_or(&last.summary);
+    line("Last pass", &format!("{}: {summary}", minute(&last.at)));
+    if let Some(trouble) = trouble.filter(|trouble| trouble.at != last.at) {
+        line("Last trouble", &format!("{}: {words}", minute(&trouble.at)));
+    }
+    if let Some(pause) = state.pause_in_force(health.now) {
+        line("Not before", &minute(&pause.until).to_string());
+    }
+}
+
+/// Where events come from, and what sends them.
+fn show_sources(health: &Health) {
+    let hooks: Vec<String> = health
+        .hooks
+        .iter()
+        .map(|found| {
+            format!(
+                "{} ({}): {}",
+                found.host.name(),
+                found.scope.name(),
+                found.word()
+            )
+        })
+        .collect();
+    line(
+        "Hooks",
+        &if hooks.is_empty() {
+            "none installed".to_owned()
+        } else {
+            hooks.join(", ")
+        },
+    );
+}
+
+fn json(app: &str, health: &Health, diagnosis: &Diagnosis) -> Value {
+    let rule = match &health.consent {
+        Consent::Allowed => None,
+        Consent::Denied(rule) => Some(rule.to_string()),
+    };
+    let buffers: Vec<Value> = health
+        .buffers
+        .iter()
+        .map(|one| json!({"name": one.name, "events": one.events, "bytes": one.bytes, "oldest": one.oldest}))
+        .collect();
+    let state = &health.state;
+    json!({
+        "app": app,
+        "version": env!("CARGO_PKG_VERSION"),
+        "on": rule.is_none(),
+        "rule": rule,
+        "endpoint": health.endpoint.as_ref().ok(),
+        "buffers": buffers,
+        "obstacles": health.obstacles,
+        "since": state.since,
+        "totals": state.totals,
+        "last7Days": state.lately(health.now),
+        "lastPass": state.last,
+        "lastDelivered": state.last_delivered,
+        "lastTrouble": state.last_trouble,
+        "failuresInARow": state.failures_in_a_row,
+        "notBefore": state.pause_in_force(health.now),
+        "serverAheadSeconds": state.server_ahead_s,
+        "uploader": health.holder.as_ref().map(|holder| json!({"pid": holder.pid, "since": holder.since})),
+        "hooks": health.hooks.iter().map(crate::host_settings::Found::json).collect::<Vec<_>>(),
+        "diagnosis": {"words": diagnosis.words, "next": diagnosis.next},
+        "exit": diagnosis.exit.code(),
+    })
+}

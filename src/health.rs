@@ -1,0 +1,149 @@
+//! How things stand with one application's telemetry, looked at from outside: without the network, and
+//! without changing or making anything. [`diagnosis`] says what it means.
+
+pub mod diagnosis;
+
+use crate::buffer;
+use crate::cli::{Application, Upload};
+use crate::clock::Clock;
+use crate::consent::{self, Consent};
+use crate::holder::{self, Holder};
+use crate::host_settings::{self, Found, Standing};
+use crate::os;
+use crate::paths::Paths;
+use crate::settings::{Limits, Settings};
+use crate::state::State;
+use crate::waiting::{self, Waiting};
+use anyhow::{Context, Result};
+use chrono::{DateTime, Utc};
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::Duration;
+
+/// Less room than this and nothing can be appended for long: a few thousand events.
+const FREE_BYTES_MIN: u64 = 1024 * 1024;
+
+/// Everything that is looked at.
+#[derive(Debug)]
+pub struct Health {
+    /// The flags that name this application, for the next step.
+    pub flags: String,
+    /// The time of the look.
+    pub now: DateTime<Utc>,
+    /// May we?
+    pub consent: Consent,
+    /// The host that events go to, or why there is none.
+    pub endpoint: Result<String>,
+    /// What waits, buffer by buffer; only those that hold something.
+    pub buffers: Vec<Waiting>,
+    /// What is wrong with the folder, with one of the buffers, or with the disk; a sentence each.
+    pub obstacles: Vec<String>,
+    /// The last pass, the totals, the pause.
+    pub state: State,
+    /// Whether our clock can be right, and was not stepped.
+    pub clock_is_credible: bool,
+    /// The uploader at work.
+    pub holder: Option<Holder>,
+    /// How long a pass may take.
+    pub deadline: Duration,
+    /// Hosts that have our hooks, or some of them, or another version's.
+    pub hooks: Vec<Found>,
+    /// Whether the hooks find this program.
+    pub is_found_by_hooks: bool,
+}
+
+impl Health {
+    /// Looks at everything once.
+    pub fn look(
+        application: &Application,
+        paths: &Paths,
+        env: &BTreeMap<String, String>,
+        now: DateTime<Utc>,
+    ) -> Health {
+        let app = application.app();
+        let settings = Settings::resolve(&Upload::default(), app, paths, env);
+        let (endpoint, limits) = match settings {
+            Ok(settings) => (
+                Ok(settings.connection.endpoint.host().to_owned()),
+                settings.limits,
+            ),
+            Err(err) => (Err(err), Limits::default()),
+        };
+        let mut obstacles = Vec::new();
+        let mut note = |looked: Result<()>| {
+            obstacles.extend(looked.err().map(|err| format!("{err:#}")));
+        };
+        note(look_at_folder(paths.data()));
+        note(look_at_room(paths.data()));
+        let names = buffer::names(paths).unwrap_or_default();
+        let mut buffers = Vec::new();
+        for name in names.iter().filter(|name| buffer::has_bytes(paths, name)) {
+            match waiting::look(paths, name) {
+                Ok(found) => buffers.push(found),
+                Err(err) => note(Err(err)),
+            }
+        }
+        buffers.retain(|found| found.events > 0);
+        let state = State::load(paths);
+        let mut hooks = host_settings::survey(app, env);
+        hooks.retain(|found| !matches!(found.standing, Ok(Standing::Absent)));
+        // In the home folder the project's settings are the person's.
+        hooks.dedup_by_key(|found| (found.host, found.path()));
+        Health {
+            flags: application.as_flags(),
+            now,
+            consent: consent::ask(env, app, &paths.consent()),
+            endpoint,
+            buffers,
+            obstacles,
+            clock_is_credible: Clock::read(now, state.clock.as_ref()).credible,
+            state,
+            holder: holder::find(paths),
+            deadline: limits.deadline,
+            hooks,
+            is_found_by_hooks: host_settings::binary(env).is_some(),
+        }
+    }
+
+    /// What waits in all buffers together.
+    pub fn waiting(&self) -> Waiting {
+        let mut all = Waiting::default();
+        for one in &self.buffers {
+            all.events += one.events;
+            all.bytes += one.bytes;
+            all.oldest = match (all.oldest, one.oldest) {
+                (Some(a), Some(b)) => Some(a.min(b)),
+                (a, b) => a.or(b),
+            };
+        }
+        all
+    }
+}
+
+/// Whether events can be recorded in the folder, and passes keep their books.
+fn look_at_folder(folder: &Path) -> Result<()> {
+    if !folder.exists() {
+        let nearest = folder.ancestors().find(|folder| folder.exists());
+        return nearest.map_or(Ok(()), |nearest| {
+            os::may_write(nearest).with_context(|| format!("cannot make {}", folder.display()))
+        });
+    }
+    let books = folder.join("upload");
+    let both = [folder, &books];
+    for folder in both.into_iter().filter(|folder| folder.exists()) {
+        os::check_dir(folder)
+            .and_then(|()| os::may_write(folder))
+            .with_context(|| format!("cannot write into {}", folder.display()))?;
+    }
+    std::fs::read_dir(folder).with_context(|| format!("cannot list {}", folder.display()))?;
+    Ok(())
+}
+
+fn look_at_room(folder: &Path) -> Result<()> {
+    let nearest = folder.ancestors().find(|folder| folder.exists());
+    let free = nearest.and_then(os::free_bytes);
+    if free.is_none_or(|free| free >= FREE_BYTES_MIN) {
+        return Ok(());
+    }
+    anyhow::bail!("the disk of {} is full", folder.display())
+}

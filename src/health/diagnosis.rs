@@ -1,0 +1,240 @@
+//! What the state of things means: one sentence, the next step, and an exit code. The first rule that
+//! fits decides; what stops everything comes before what only delays it.
+
+use super::Health;
+use crate::consent::{Consent, Rule};
+use crate::exit::Exit;
+use crate::holder::Holder;
+use crate::state::Last;
+use crate::wording::{counted, minute};
+use chrono::TimeDelta;
+
+/// Nobody sends, if events wait for longer than this and no pass came.
+const UNATTENDED: TimeDelta = TimeDelta::hours(24);
+
+/// A clock that differs more than this from the server's is worth a word.
+const SKEW_MAX: TimeDelta = TimeDelta::minutes(5);
+
+/// What it means.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Diagnosis {
+    /// How things stand, in a sentence.
+    pub words: String,
+    /// What to do about it; nothing if all is well.
+    pub next: Option<String>,
+    /// The exit code of `status`.
+    pub exit: Exit,
+}
+
+impl Diagnosis {
+    fn new(exit: Exit, words: String, next: impl Into<Option<String>>) -> Diagnosis {
+        let next = next.into();
+        Diagnosis { words, next, exit }
+    }
+}
+
+/// Judges what was seen.
+pub fn judge(health: &Health) -> Diagnosis {
+    off(health)
+        .or_else(|| obstacle(health))
+        .or_else(|| misconfigured(health))
+        .or_else(|| at_work(health))
+        .or_else(|| trouble(health))
+        .or_else(|| unattended(health))
+        .or_else(|| clock(health))
+        .or_else(|| hooks(health))
+        .unwrap_or_else(|| well(health))
+}
+
+fn off(health: &Health) -> Option<Diagnosis> {
+    let Consent::Denied(rule) = &health.consent else {
+        return None;
+    };
+    let flags = &health.flags;
+    let next = match rule {
+        Rule::Ci(name) => format!("if this is none, set CI=false or unset {name}"),
+        Rule::AppVariable(name) => format!("to turn it on, unset {name}"),
+        Rule::DoNotTrack => "to turn it on, unset DO_NOT_TRACK".to_owned(),
+        Rule::NoConsentFile | Rule::NotGiven => {
+            format!("to be asked, run: telemetry-upload consent{flags}")
+        }
+        Rule::NotEnabled => format!("to turn it on, run: telemetry-upload enable{flags}"),
+        Rule::ConsentUnreadable | Rule::ConsentRefused(_) => {
+            format!("mend or delete the file, then run: telemetry-upload consent{flags}")
+        }
+    };
+    let words = format!("Telemetry is off: {rule}. Nothing is recorded or sent.");
+    Some(Diagnosis::new(Exit::Done, words, next))
+}
+
+fn obstacle(health: &Health) -> Option<Diagnosis> {
+    let first = health.obstacles.first()?;
+    let next = format!(
+        "mend it; telemetry-upload doctor{} looks closer",
+        health.flags
+    );
+    let words = format!("Something is in the way: {first}.");
+    Some(Diagnosis::new(Exit::Failed, words, next))
+}
+
+fn misconfigured(health: &Health) -> Option<Diagnosis> {
+    let err = health.endpoint.as_ref().err()?;
+    let words = format!("Nothing can be sent: {err:#}.");
+    let flags = &health.flags;
+    let next = format!(
+        "set that right, then run: telemetry-upload --flush{flags}; what is recorded waits meanwhile"
+    );
+    Some(Diagnosis::new(Exit::Misconfigured, words, next))
+}
+
+fn at_work(health: &Health) -> Option<Diagnosis> {
+    let Holder { pid, since } = health.holder.as_ref()?;
+    let holder = health.holder.as_ref()?;
+    let pid = pid.map_or_else(|| "?".to_owned(), |pid| pid.to_string());
+    let since = since.map_or_else(String::new, |since| format!(" since {}", minute(&since)));
+    if holder.is_hung(health.deadline, health.now) {
+        let words = format!(
+            "An uploader hangs: process {pid} has been at work{since}, longer than a pass may take."
+        );
+        let next = format!("end it: kill -9 {pid}; nothing is lost, the next pass goes on");
+        return Some(Diagnosis::new(Exit::Failed, words, next));
+    }
+    let words = format!("An uploader is at work: process {pid}{since}.");
+    Some(Diagnosis::new(Exit::Done, words, None))
+}
+
+/// The last pass left events behind.
+fn trouble(health: &Health) -> Option<Diagnosis> {
+    let state = &health.state;
+    let Last { at, exit, .. } = state.last.as_ref().filter(|last| last.exit != 0)?;
+    let waiting = health.waiting().events;
+    let pause = state.pause_in_force(health.now);
+    if waiting == 0 && pause.is_none() {
+        return None;
+    }
+    let why = state
+        .last_trouble
+        .as_ref()
+        .map_or("events were kept", |trouble| trouble.words.as_str());
+    let exit = Exit::ALL
+        .into_iter()
+        .find(|known| known.code() == *exit)
+        .unwrap_or(Exit::Failed);
+    let remain = if waiting == 0 {
+        String::new()
+    } else {
+        format!(" {}; nothing is lost.", events_wait(waiting))
+    };
+    let words = format!("The last pass ({}) failed: {why}.{remain}", minute(at));
+    let flags = &health.flags;
+    let now = format!("to try at once, run: telemetry-upload --flush{flags}");
+    let next = match (exit, pause) {
+        (Exit::Misconfigured, _) => {
+            format!("set that right, then run: telemetry-upload --flush{flags}")
+        }
+        (_, Some(pause)) => format!("the next pass tries after {}; {now}", minute(&pause.until)),
+        (_, None) => {
+            format!("to look for the cause, run: telemetry-upload doctor --online{flags}; {now}")
+        }
+    };
+    Some(Diagnosis::new(exit, words, next))
+}
+
+fn unattended(health: &Health) -> Option<Diagnosis> {
+    let waiting = health.waiting();
+    let is_old = waiting
+        .oldest
+        .is_some_and(|oldest| health.now - oldest > UNATTENDED);
+    let last = health.state.last.as_ref().map(|last| last.at);
+    if !is_old || last.is_some_and(|at| health.now - at <= UNATTENDED) {
+        return None;
+    }
+    let since = last.map_or_else(
+        || "no pass ever came".to_owned(),
+        |at| format!("no pass came since {}", minute(&at)),
+    );
+    let words = format!(
+        "Nobody sends: {}, and {since}.",
+        events_wait(waiting.events)
+    );
+    let flags = &health.flags;
+    let next = format!(
+        "to send them now, run: telemetry-upload --flush{flags}; regularly: telemetry-upload schedule install{flags}"
+    );
+    Some(Diagnosis::new(Exit::Later, words, next))
+}
+
+fn clock(health: &Health) -> Option<Diagnosis> {
+    let next = "set the clock right; until then no event is dropped for its age".to_owned();
+    let ahead = health.state.server_ahead_s.map(TimeDelta::seconds);
+    if let Some(ahead) = ahead.filter(|ahead| ahead.abs() > SKEW_MAX) {
+        let how = if ahead > TimeDelta::zero() {
+            "behind"
+        } else {
+            "ahead of"
+        };
+        let words = format!(
+            "This machine's clock is {} {how} the server's.",
+            span(ahead.abs())
+        );
+        return Some(Diagnosis::new(Exit::Done, words, next));
+    }
+    if health.clock_is_credible {
+        return None;
+    }
+    let words = format!(
+        "This machine's clock says {}, which cannot be right, or was moved since the last pass.",
+        minute(&health.now)
+    );
+    Some(Diagnosis::new(Exit::Done, words, next))
+}
+
+fn hooks(health: &Health) -> Option<Diagnosis> {
+    if health.hooks.is_empty() || health.is_found_by_hooks {
+        return None;
+    }
+    let words = "The hooks cannot find telemetry-upload, so they do nothing.".to_owned();
+    let next = "put it on the PATH or into ~/.local/bin, for example with install.sh".to_owned();
+    Some(Diagnosis::new(Exit::Failed, words, next))
+}
+
+fn well(health: &Health) -> Diagnosis {
+    let (state, flags) = (&health.state, &health.flags);
+    let waiting = health.waiting().events;
+    if waiting == 0 && state.last.is_none() {
+        let words = "Nothing has been recorded yet.".to_owned();
+        let next = if health.hooks.is_empty() {
+            format!(
+                "to record an event, run: telemetry-upload record hello{flags}; to hear of an agent: telemetry-upload hooks install --host claude"
+            )
+        } else {
+            format!(
+                "the hooks are in place; to record an event by hand, run: telemetry-upload record hello{flags}"
+            )
+        };
+        return Diagnosis::new(Exit::Done, words, next);
+    }
+    if waiting == 0 {
+        return Diagnosis::new(Exit::Done, "All is well; nothing waits.".to_owned(), None);
+    }
+    let words = format!("All is well; {} for the next pass.", events_wait(waiting));
+    let next = format!("to send now, run: telemetry-upload --flush{flags}");
+    Diagnosis::new(Exit::Done, words, next)
+}
+
+fn events_wait(count: u64) -> String {
+    let wait = if count == 1 { "waits" } else { "wait" };
+    format!("{} {wait}", counted(count, "event"))
+}
+
+/// A length of time in its largest unit.
+pub fn span(length: TimeDelta) -> String {
+    let units = [
+        (length.num_days(), "day"),
+        (length.num_hours(), "hour"),
+        (length.num_minutes(), "minute"),
+    ];
+    let largest = units.into_iter().find(|(count, _)| *count > 0);
+    let (count, unit) = largest.unwrap_or((length.num_seconds().max(0), "second"));
+    counted(count.unsigned_abs(), unit)
+}
