@@ -129,7 +129,7 @@ fn samples(now: DateTime<Utc>) -> String {
                 "durationMs": 48_250, "prompt": "please fix the login of alice@example.com",
             }),
         ),
-        event("cli_command", TimeDelta::zero(), json!({})).chars().take(70).collect(),
+        event("cli_command", TimeDelta::zero(), json!({})).chars().take(60).collect(),
         event("atomic_command", TimeDelta::zero(), json!({"command": "update", "success": false})),
         String::new(),
     ]

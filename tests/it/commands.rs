@@ -22,7 +22,7 @@ fn the_demo_shows_the_whole_way_and_touches_nothing() {
         " cli_command: accepted",
         " agent_session: accepted",
         "time_adjusted=late",
-        "malformed (not JSON): {\"anonymousId\"",
+        "malformed (not JSON)\n    {\"anonymousId\"",
         "Left in the buffer: 0 bytes.",
     ] {
         assert!(stdout.contains(expected), "{expected}\n{stdout}");

@@ -13,6 +13,7 @@
     clippy::missing_panics_doc,
     clippy::format_push_string,
     clippy::needless_raw_string_hashes,
+    clippy::too_many_lines,
     reason = "a test that cannot go on fails"
 )]
 
@@ -20,6 +21,7 @@ mod kit;
 mod tools;
 
 mod bad_input;
+mod circumstances;
 mod commands;
 mod consent;
 mod cost;

@@ -1,124 +1,366 @@
-//! What every command says, word for word: a change of words is a decision.
+//! What the older commands say, word for word: a change of words is a decision. The others' words are
+//! held beside their own tests.
 
-use crate::kit::{Sandbox, event};
+use crate::kit::{Sandbox, event, event_aged};
+use chrono::TimeDelta;
 use snapbox::str;
+
+/// Something for every line of the summary.
+fn mixed() -> Sandbox {
+    Sandbox::new()
+        .line(&event("a"))
+        .line("not an event")
+        .line(&event_aged("b", TimeDelta::days(40)))
+        .line(r#"{"name":"hello","eventId":"c","prompt":"secret"}"#)
+}
 
 #[test]
 fn flush_says_what_became_of_each_event() {
-    let sandbox = Sandbox::new().line(&event("a"));
-    sandbox.run(&["--flush"]).says(str![[r#"
-sent 1 event
+    mixed().run(&["--flush"]).says(str![[r#"
+sent 2 events in 2 requests, dropped 1 malformed and 1 too old; left out: prompt (1)
+--- exit 0
+
+"#]]);
+    mixed().run(&["--flush", "--json"]).says(str![[r#"
+{"dryRun":false,"seen":4,"delivered":2,"dropped":{"malformed":1,"too_old":1},"kept":0,"requests":2,"fieldsRefused":{"prompt":1},"pauseOverridden":null,"truncatedWithoutLease":0,"ending":"done","reason":null,"problems":[],"exit":0}
+--- exit 0
+
+"#]]);
+    mixed().run(&["--flush", "--dry-run"]).says(str![[r#"
+would send 2 events in 2 requests, dropped 1 malformed and 1 too old; left out: prompt (1)
+--- exit 0
+
+"#]]);
+    Sandbox::new().run(&["--flush"]).says(str![[r#"
+nothing to send
+--- exit 0
+
+"#]]);
+    let off = mixed().env("DO_NOT_TRACK", "1");
+    off.run(&["--flush"]).says(str![[r#"
+telemetry is off: DO_NOT_TRACK is set; nothing was sent
+--- exit 0
+
+"#]]);
+    let busy = Sandbox::scripted("{\"status\": 503, \"times\": \"forever\"}").line(&event("a"));
+    busy.flush().says(str![[r#"
+sent 0 events in 3 requests, kept 1 for the next pass: the server answered 503
+--- exit 75
+
+"#]]);
+    let nowhere = mixed().without_env("APPLICATIONINSIGHTS_CONNECTION_STRING");
+    nowhere.run(&["--flush"]).says(str![[r#"
+--- stderr
+telemetry-upload: no connection string: set APPLICATIONINSIGHTS_CONNECTION_STRING, or "connectionString" in [HOME]/.local/share/atomic/config.json, to the one that Azure's portal shows for the Application Insights resource
+--- exit 78
+
+"#]]);
+}
+
+#[test]
+fn a_background_pass_says_nothing() {
+    mixed().run(&[]).says(str![[r#"
 --- exit 0
 
 "#]]);
 }
 
 #[test]
-fn help_begins_with_what_it_is_for() {
-    let sandbox = Sandbox::new();
-    sandbox.run(&["--help"]).says(str![[r#"
-Upload usage telemetry from a local JSONL buffer to Azure Application Insights
-
-Without a command: one silent pass over the buffers of an application, meant to be spawned by hooks, by the application itself, by cron, launchd or systemd. Events leave the buffer only after the server accepted them.
-
-Usage: telemetry-upload [OPTIONS]
-       telemetry-upload <COMMAND>
-
-Commands:
-  status    Say whether telemetry is on, what waits, what was sent, and what is wrong, if anything is
-  inspect   Show the events that wait, the bytes that would be sent, what was sent or what was rejected
-  demo      Send sample events to a local endpoint and show what arrived; touches nothing of yours
-  record    Append one event to the buffer, from arguments or from a JSON object on standard input; silent, always exit 0
-  hook      Record what an agent tells its hooks on standard input; silent, always exit 0
-  emulator  Run a local endpoint that validates like Application Insights' and can misbehave by script
-  hooks     Put the hooks that report usage into a host's settings, or take them out again
-  help      Print this message or the help of the given subcommand(s)
-
-Options:
-      --flush
-          Run in the foreground: progress on a terminal, one summary line; ignores a pause the server asked for
-
-      --dry-run
-          Do everything but the sending, and change nothing
-
-      --json
-          Print the summary as one JSON object
-
-      --detach
-          Start a pass that outlives whoever asks for it, if there is anything to do, and return at once; silent, always exit 0
-
-      --verbose
-          With `--detach`: say whether a pass was started, or why not
-
-      --app <NAME>
-          The application whose events these are [default: atomic]
-          
-          [env: TELEMETRY_UPLOAD_APP=]
-
-      --data-dir <DIR>
-          The folder of the buffers [default: TELEMETRY_UPLOAD_DATA_DIR, or the application's own data folder]
-
-      --connection-string <STRING>
-          Where to send; better set in config.json, or in the environment as APPLICATIONINSIGHTS_CONNECTION_STRING, since others can see arguments
-
-      --ca-file <FILE>
-          Trust only the certificates in this PEM file
-
-  -h, --help
-          Print help (see a summary with '-h')
-
-  -V, --version
-          Print version
-
-Limits:
-      --request-events <COUNT>
-          Events in one request [default: 100]
-
-      --request-bytes <BYTES>
-          Bytes of one request before compression [default: 500000]
-
-      --line-bytes <BYTES>
-          Bytes of one line; longer ones are rejected [default: 32768]
-
-      --age-days <DAYS>
-          Days after which an event is dropped [default: 30]
-
-      --buffer-bytes <BYTES>
-          Undelivered bytes of a buffer over which the oldest lines go [default: 50000000]
-
-      --attempts <COUNT>
-          Attempts for one request [default: 3]
-
-      --pause-ms <MS>
-          Pause after the first attempt, doubled after each further one [default: 1000]
-
-      --deadline-s <SECONDS>
-          Longest duration of a pass [default: 300]
-
-      --gather-s <SECONDS>
-          Seconds a detached pass stays for what comes next [default: 15]
-
-      --request-timeout-ms <MS>
-          Longest duration of a request [default: 5000]
-
-      --connect-timeout-ms <MS>
-          Longest time to find the host and connect [default: 3000]
-
-Examples:
-  telemetry-upload demo                 see it work, without Azure and without touching your files
-  telemetry-upload --flush              send what is waiting now, and say what became of it
-  telemetry-upload --flush --dry-run    say what would be sent, and send nothing
-  telemetry-upload record cli_command --prop command=init --spawn
-                                        append an event, and have it sent in the background
-  telemetry-upload hooks status         say which hosts report to it
-
-Exit codes:
-   0  done: delivered, nothing to do, telemetry off, or another uploader is at work
-   1  a problem: something could not be read, written or started; it is as it was
-   2  wrong usage
-  75  later: events remain, the next pass will try
-  78  configuration: connection string, config.json, a limit, or the endpoint refuses us
+fn detach_says_why_nothing_was_started() {
+    Sandbox::new()
+        .run(&["--detach", "--verbose"])
+        .says(str![[r#"
+--- stderr
+telemetry-upload: no pass was started: nothing is waiting
 --- exit 0
+
+"#]]);
+    let off = mixed().env("DO_NOT_TRACK", "1");
+    off.run(&["--detach", "--verbose"]).says(str![[r#"
+--- stderr
+telemetry-upload: no pass was started: telemetry is off: DO_NOT_TRACK is set
+--- exit 0
+
+"#]]);
+}
+
+#[test]
+fn the_demo_shows_the_whole_way() {
+    Sandbox::new().run(&["demo"]).says(str![[r#"
+A local endpoint listens on [SERVER]. Nothing leaves this machine, nothing of yours is touched.
+
+A program appended 5 lines to telemetry-events.jsonl:
+  {"anonymousId":"[ID]","eventId":"[ID]","eventType":"atomic_command","timestamp":"[TIME]","platform":"linux","atomicVersion":"0.9.1","command":"init","agentType":"claude","success":true}
+  {"anonymousId":"[ID]","eventId":"[ID]","eventType":"cli_command","timestamp":"[TIME]","platform":"linux","atomicVersion":"0.9.1","commands":["/commit","/research-codebase"],"commandCount":2}
+  {"anonymousId":"[ID]","eventId":"[ID]","eventType":"agent_session","timestamp":"[TIME]","platform":"linux","atomicVersion":"0.9.1","sessionId":"[ID]","agentType":"opencode","commands":["/implement-feature"],"commandCount":1,"durationMs":48250,"prompt":"please fix the login of alice@example.com"}
+  {"anonymousId":"[ID]","event
+  {"anonymousId":"[ID]","eventId":"[ID]","eventType":"atomic_command","timestamp":"[TIME]","platform":"linux","atomicVersion":"0.9.1","command":"update","success":false}
+
+$ telemetry-upload --flush
+sent 4 events in 2 requests, dropped 1 malformed; left out: prompt (1)
+
+Arrived, as Application Insights would store it:
+  [TIME] atomic_command: accepted
+    customDimensions: timestamp=[TIME]  event_id=[ID]  anonymous_id=[ID]  version=0.9.1  agent_type=claude  command=init  platform=linux  success=true
+  [TIME] cli_command: accepted
+    customDimensions: timestamp=[TIME]  time_adjusted=late  event_id=[ID]  anonymous_id=[ID]  version=0.9.1  commands=/commit,/research-codebase  platform=linux
+    customMeasurements: command_count=2
+  [TIME] agent_session: accepted
+    customDimensions: timestamp=[TIME]  event_id=[ID]  anonymous_id=[ID]  session_id=[ID]  version=0.9.1  agent_type=opencode  commands=/implement-feature  platform=linux
+    customMeasurements: command_count=1  duration_ms=48250
+  [TIME] atomic_command: accepted
+    customDimensions: timestamp=[TIME]  event_id=[ID]  anonymous_id=[ID]  version=0.9.1  command=update  platform=linux  success=false
+
+Rejected, kept in upload/rejected.jsonl:
+  [TIME] telemetry-events.jsonl: malformed (not JSON)
+    {"anonymousId":"[ID]","event
+
+Left in the buffer: 0 bytes.
+--- exit 0
+
+"#]]);
+}
+
+#[test]
+fn record_and_hook_are_silent_unless_asked() {
+    let sandbox = Sandbox::new().dated();
+    sandbox.run(&["record", "hello"]).says(str![[r#"
+--- exit 0
+
+"#]]);
+    sandbox
+        .run(&["record", "hello", "--verbose"])
+        .says(str![[r#"
+recorded event [ID]
+--- exit 0
+
+"#]]);
+    sandbox
+        .run(&["record", "--prop", "x", "--verbose"])
+        .says(str![[r#"
+--- stderr
+error: invalid value 'x' for '--prop <NAME=VALUE>': a property is NAME=VALUE
+
+For more information, try '--help'.
+--- exit 0
+
+"#]]);
+    let payload = r#"{"hook_event_name":"SessionStart","session_id":"s","source":"startup"}"#;
+    sandbox
+        .feed(&["hook", "--host", "claude"], payload)
+        .says(str![[r#"
+--- exit 0
+
+"#]]);
+    sandbox
+        .feed(&["hook", "--host", "claude", "--verbose"], payload)
+        .says(str![[r#"
+--- stderr
+telemetry-upload: another hook of claude has recorded this
+--- exit 0
+
+"#]]);
+    sandbox
+        .feed(&["hook", "--verbose"], "not JSON")
+        .says(str![[r#"
+--- stderr
+telemetry-upload: the payload is no JSON object
+--- exit 0
+
+"#]]);
+    let off = Sandbox::new().env("DO_NOT_TRACK", "1");
+    off.run(&["record", "hello", "--verbose"]).says(str![[r#"
+--- stderr
+telemetry-upload: nothing is recorded, telemetry is off: DO_NOT_TRACK is set
+--- exit 0
+
+"#]]);
+}
+
+#[test]
+fn hooks_say_what_they_changed() {
+    let sandbox = Sandbox::new();
+    sandbox.run(&["hooks", "status"]).says(str![[r#"
+claude    user     not installed   [HOME]/.claude/settings.json
+claude    project  not installed   [HOME]/.claude/settings.json
+copilot   user     not installed   [HOME]/.copilot/hooks/telemetry-upload.json
+copilot   project  not installed   [HOME]/.github/hooks/telemetry-upload.json
+codex     user     not installed   [HOME]/.codex/hooks.json
+codex     project  not installed   [HOME]/.codex/hooks.json
+opencode  user     not installed   [HOME]/.config/opencode/plugins/telemetry-upload.ts
+opencode  project  not installed   [HOME]/.opencode/plugins/telemetry-upload.ts
+gemini    user     not installed   [HOME]/.gemini/settings.json
+gemini    project  not installed   [HOME]/.gemini/settings.json
+cursor    user     not installed   [HOME]/.cursor/hooks.json
+cursor    project  not installed   [HOME]/.cursor/hooks.json
+--- exit 0
+
+"#]]);
+    sandbox
+        .run(&["hooks", "install", "--host", "claude", "--dry-run"])
+        .says(str![[r#"
+would make [HOME]/.claude/settings.json:
++ {
++   "hooks": {
++     "SessionStart": [
++       {
++         "hooks": [
++           {
++             "type": "command",
++             "command": "PATH=\"$PATH:$HOME/.local/bin:$HOME/.cargo/bin:/opt/homebrew/bin:/usr/local/bin\"; telemetry-upload hook --host claude >/dev/null 2>&1 || :",
++             "timeout": 5
++           }
++         ]
++       }
++     ],
++     "UserPromptExpansion": [
++       {
++         "hooks": [
++           {
++             "type": "command",
++             "command": "PATH=\"$PATH:$HOME/.local/bin:$HOME/.cargo/bin:/opt/homebrew/bin:/usr/local/bin\"; telemetry-upload hook --host claude >/dev/null 2>&1 || :",
++             "timeout": 5
++           }
++         ]
++       }
++     ],
++     "SessionEnd": [
++       {
++         "hooks": [
++           {
++             "type": "command",
++             "command": "PATH=\"$PATH:$HOME/.local/bin:$HOME/.cargo/bin:/opt/homebrew/bin:/usr/local/bin\"; telemetry-upload hook --host claude >/dev/null 2>&1 || :",
++             "timeout": 5
++           }
++         ]
++       }
++     ]
++   }
++ }
+--- stderr
+telemetry-upload: the hooks cannot find telemetry-upload: it is not on PATH, nor in ~/.local/bin, ~/.cargo/bin, /opt/homebrew/bin, /usr/local/bin; install it there, for example with install.sh
+--- exit 0
+
+"#]]);
+    sandbox
+        .run(&["hooks", "install", "--host", "claude"])
+        .says(str![[r#"
+put the hooks into [HOME]/.claude/settings.json
+--- stderr
+telemetry-upload: the hooks cannot find telemetry-upload: it is not on PATH, nor in ~/.local/bin, ~/.cargo/bin, /opt/homebrew/bin, /usr/local/bin; install it there, for example with install.sh
+--- exit 0
+
+"#]]);
+    sandbox
+        .run(&["hooks", "install", "--host", "claude"])
+        .says(str![[r#"
+already there: [HOME]/.claude/settings.json
+--- stderr
+telemetry-upload: the hooks cannot find telemetry-upload: it is not on PATH, nor in ~/.local/bin, ~/.cargo/bin, /opt/homebrew/bin, /usr/local/bin; install it there, for example with install.sh
+--- exit 0
+
+"#]]);
+    sandbox
+        .run(&["hooks", "status", "--host", "claude", "--scope", "user"])
+        .says(str![[r#"
+claude    user     installed       [HOME]/.claude/settings.json
+--- stderr
+telemetry-upload: the hooks cannot find telemetry-upload: it is not on PATH, nor in ~/.local/bin, ~/.cargo/bin, /opt/homebrew/bin, /usr/local/bin; install it there, for example with install.sh
+--- exit 0
+
+"#]]);
+    sandbox
+        .run(&[
+            "hooks", "status", "--host", "claude", "--scope", "user", "--json",
+        ])
+        .says(str![[r#"
+{"app":"atomic","hooks":[{"host":"claude","scope":"user","status":"installed","missing":[],"why":null,"path":"[HOME]/.claude/settings.json"}],"binary":null}
+--- exit 0
+
+"#]]);
+    sandbox
+        .run(&["hooks", "uninstall", "--host", "claude"])
+        .says(str![[r#"
+removed [HOME]/.claude/settings.json
+--- exit 0
+
+"#]]);
+    sandbox
+        .run(&["hooks", "print", "--host", "copilot"])
+        .says(str![[r#"
+Write this to [HOME]/.copilot/hooks/telemetry-upload.json:
+{
+  "version": 1,
+  "hooks": {
+    "SessionStart": [
+      {
+        "type": "command",
+        "command": "PATH=\"$PATH:$HOME/.local/bin:$HOME/.cargo/bin:/opt/homebrew/bin:/usr/local/bin\"; telemetry-upload hook --host copilot >/dev/null 2>&1 || :",
+        "powershell": "if (Get-Command telemetry-upload -ErrorAction SilentlyContinue) { telemetry-upload hook --host copilot *> $null }; exit 0",
+        "timeoutSec": 5
+      }
+    ],
+    "UserPromptSubmit": [
+      {
+        "type": "command",
+        "command": "PATH=\"$PATH:$HOME/.local/bin:$HOME/.cargo/bin:/opt/homebrew/bin:/usr/local/bin\"; telemetry-upload hook --host copilot >/dev/null 2>&1 || :",
+        "powershell": "if (Get-Command telemetry-upload -ErrorAction SilentlyContinue) { telemetry-upload hook --host copilot *> $null }; exit 0",
+        "timeoutSec": 5
+      }
+    ],
+    "SessionEnd": [
+      {
+        "type": "command",
+        "command": "PATH=\"$PATH:$HOME/.local/bin:$HOME/.cargo/bin:/opt/homebrew/bin:/usr/local/bin\"; telemetry-upload hook --host copilot >/dev/null 2>&1 || :",
+        "powershell": "if (Get-Command telemetry-upload -ErrorAction SilentlyContinue) { telemetry-upload hook --host copilot *> $null }; exit 0",
+        "timeoutSec": 5
+      }
+    ]
+  }
+}
+--- exit 0
+
+"#]]);
+    sandbox
+        .run(&["hooks", "install", "--host", "emacs"])
+        .says(str![[r#"
+--- stderr
+error: invalid value 'emacs' for '--host <NAME>': the hosts are claude, copilot, codex, opencode, gemini, cursor
+
+For more information, try '--help'.
+--- exit 2
+
+"#]]);
+    sandbox.run(&["hooks", "install"]).says(str![[r#"
+--- stderr
+error: the following required arguments were not provided:
+  --host <NAME>
+
+Usage: telemetry-upload hooks install --host <NAME>
+
+For more information, try '--help'.
+--- exit 2
+
+"#]]);
+}
+
+#[test]
+fn the_emulator_says_what_is_wrong_with_its_script() {
+    let sandbox = Sandbox::new();
+    sandbox
+        .run(&["emulator", "--script", "missing.jsonl"])
+        .says(str![[r#"
+--- stderr
+telemetry-upload: cannot read missing.jsonl: No such file or directory (os error 2)
+--- exit 1
+
+"#]]);
+    sandbox.run(&["emulator", "--port", "many"]).says(str![[r#"
+--- stderr
+error: invalid value 'many' for '--port <PORT>': invalid digit found in string
+
+For more information, try '--help'.
+--- exit 2
 
 "#]]);
 }

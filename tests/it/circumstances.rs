@@ -1,0 +1,237 @@
+//! Every command where things are not as they should be: nobody reads, the terminal is narrow, colours
+//! are not wanted, the home cannot be written, the input is wrong. None panics, and each ends with a code
+//! that README knows.
+
+use crate::kit::{BINARY, Sandbox, event};
+use crate::tools;
+use rustix::pty::{OpenptFlags, openpt, ptsname, unlockpt};
+use rustix::termios::{Winsize, tcsetwinsize};
+use std::collections::BTreeSet;
+use std::fs::File;
+use std::io::Read;
+use std::os::fd::OwnedFd;
+use std::process::{Command, Output, Stdio};
+use telemetry_upload::exit::Exit;
+
+/// Everything that ends by itself, but for `emulator`, which runs until it is stopped.
+const COMMANDS: &[&str] = &[
+    "",
+    "--flush",
+    "--flush --dry-run",
+    "--flush --json",
+    "--detach --verbose",
+    "--help",
+    "--version",
+    "help status",
+    "demo",
+    "emulator --script missing.jsonl",
+    "hook --verbose",
+    "hooks install --host claude",
+    "hooks print --host copilot",
+    "hooks status",
+    "hooks status --json",
+    "hooks uninstall --host claude",
+    "inspect",
+    "inspect --json",
+    "inspect --payload",
+    "inspect --rejected",
+    "inspect --sent",
+    "record hello --verbose",
+    "status",
+    "status --json",
+];
+
+fn arguments(line: &str) -> Vec<&str> {
+    line.split_whitespace().collect()
+}
+
+/// Something waits, something was sent, something was rejected.
+fn lived_in() -> Sandbox {
+    let sandbox = Sandbox::new().line(&event("a")).line("not an event");
+    let _ = sandbox.flush().outputs();
+    sandbox.line(&event("b"))
+}
+
+/// No panic, no signal, a code of the table.
+fn check(line: &str, circumstance: &str, output: &Output) {
+    let said = [&output.stdout[..], &output.stderr[..]].concat();
+    let said = String::from_utf8_lossy(&said);
+    let story = format!("{line:?} {circumstance}: {:?}\n{said}", output.status);
+    assert!(
+        !said.contains("panicked") && !said.contains("defect"),
+        "{story}"
+    );
+    assert!(!said.contains("stack backtrace"), "{story}");
+    let code = output.status.code().unwrap_or_else(|| panic!("{story}"));
+    assert!(
+        Exit::ALL.iter().any(|exit| i32::from(exit.code()) == code),
+        "{story}"
+    );
+}
+
+#[test]
+fn every_command_is_looked_at_here() {
+    let (_, help, _) = Sandbox::new().run(&["--help"]).outputs();
+    let commands = help.split("Commands:").nth(1).unwrap();
+    let named = commands
+        .lines()
+        .skip(1)
+        .take_while(|line| !line.trim().is_empty())
+        .filter(|line| line.starts_with("  ") && !line.starts_with("   "))
+        .map(|line| line.split_whitespace().next().unwrap());
+    let looked_at: BTreeSet<&str> = COMMANDS
+        .iter()
+        .filter_map(|line| line.split(' ').next())
+        .collect();
+    for name in named {
+        assert!(looked_at.contains(name), "{name}");
+    }
+}
+
+#[test]
+fn nobody_reads_what_is_printed() {
+    let sandbox = lived_in();
+    for line in COMMANDS {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let errors = writer.try_clone().unwrap();
+        let mut command = sandbox.command(&arguments(line));
+        let child = command.stdout(writer).stderr(errors).spawn().unwrap();
+        check(line, "into a closed pipe", &sandbox.wait(child));
+    }
+}
+
+#[test]
+fn no_file_is_open_at_all() {
+    let sandbox = lived_in();
+    for line in COMMANDS {
+        let script = format!("exec \"$0\" {line} <&- >&- 2>&-");
+        let output = Command::new("sh")
+            .args(["-c", &script, BINARY])
+            .env_clear()
+            .envs(&sandbox.env)
+            .current_dir(sandbox.home.path())
+            .output()
+            .unwrap();
+        check(line, "with everything closed", &output);
+    }
+}
+
+#[test]
+fn the_input_is_wrong() {
+    let sandbox = lived_in();
+    for line in COMMANDS {
+        for more in [
+            "--nonsense",
+            "--app=../x",
+            "--data-dir=telemetry.json",
+            "one two three",
+        ] {
+            let line = format!("{line} {more}");
+            let output = sandbox.wait(sandbox.spawn(&arguments(&line)));
+            check(&line, "", &output);
+        }
+    }
+}
+
+#[test]
+fn the_home_is_not_an_absolute_path() {
+    let sandbox = lived_in().env("HOME", "relative");
+    for line in COMMANDS {
+        let output = sandbox.wait(sandbox.spawn(&arguments(line)));
+        check(line, "with a home that is none", &output);
+    }
+}
+
+#[test]
+fn the_home_cannot_be_written() {
+    let Some(unshare) = tools::find("unshare") else {
+        return;
+    };
+    let sandbox = lived_in();
+    for line in COMMANDS {
+        let script = format!(
+            "mount --bind \"$HOME\" \"$HOME\" && mount -o remount,bind,ro \"$HOME\" && cd \"$HOME\" && exec \"$0\" {line}"
+        );
+        let output = Command::new(&unshare)
+            .args(["--mount", "sh", "-c", &script, BINARY])
+            .env_clear()
+            .envs(&sandbox.env)
+            .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
+            .stdin(Stdio::null())
+            .output()
+            .unwrap();
+        if String::from_utf8_lossy(&output.stderr).contains("unshare") {
+            return;
+        }
+        check(line, "in a read-only home", &output);
+    }
+}
+
+/// Runs on a terminal of so many columns, and returns what it showed.
+fn on_terminal(sandbox: &Sandbox, line: &str, columns: u16) -> Output {
+    let terminal = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
+    unlockpt(&terminal).unwrap();
+    let name = ptsname(&terminal, Vec::new()).unwrap();
+    let open = || {
+        let path = name.to_str().unwrap();
+        Stdio::from(File::options().read(true).write(true).open(path).unwrap())
+    };
+    let size = Winsize {
+        ws_row: 24,
+        ws_col: columns,
+        ws_xpixel: 0,
+        ws_ypixel: 0,
+    };
+    tcsetwinsize(&terminal, size).unwrap();
+    let mut command = sandbox.command(&arguments(line));
+    let child = command
+        .stdin(open())
+        .stdout(open())
+        .stderr(open())
+        .spawn()
+        .unwrap();
+    drop(command);
+    let reader = std::thread::spawn(move || read_all(terminal));
+    let mut output = sandbox.wait(child);
+    output.stdout = reader.join().unwrap();
+    output
+}
+
+/// A terminal that nobody writes to any more ends in an error.
+fn read_all(terminal: OwnedFd) -> Vec<u8> {
+    let (mut file, mut all, mut some) = (File::from(terminal), Vec::new(), [0; 4096]);
+    while let Ok(count) = file.read(&mut some) {
+        if count == 0 {
+            break;
+        }
+        all.extend_from_slice(&some[..count]);
+    }
+    all
+}
+
+#[test]
+fn the_terminal_has_twenty_columns() {
+    let sandbox = lived_in().env("TERM", "xterm");
+    for line in COMMANDS {
+        check(line, "in 20 columns", &on_terminal(&sandbox, line, 20));
+    }
+}
+
+#[test]
+fn colours_are_shown_on_a_terminal_and_not_where_they_are_not_wanted() {
+    let coloured = |name: &str, value: &str| {
+        let sandbox = lived_in().env("TERM", "xterm").env(name, value);
+        let shown = on_terminal(&sandbox, "status", 80).stdout;
+        String::from_utf8_lossy(&shown).contains("\x1b[")
+    };
+    assert!(coloured("LANG", "C"));
+    assert!(!coloured("NO_COLOR", "1"));
+    assert!(!coloured("TERM", "dumb"));
+    assert!(coloured("NO_COLOR", ""));
+    let sandbox = lived_in().env("CLICOLOR_FORCE", "1");
+    let (_, forced, _) = sandbox.run(&["status"]).outputs();
+    assert!(forced.contains("\x1b["), "{forced}");
+    let (_, piped, _) = lived_in().run(&["status"]).outputs();
+    assert!(!piped.contains('\x1b'), "{piped}");
+}
