@@ -14,6 +14,8 @@ mod seeing;
 mod subcommands;
 
 pub use seeing::*;
+mod doctor;
+pub use doctor::*;
 pub use subcommands::*;
 
 /// Upload usage telemetry from a local JSONL buffer to Azure Application Insights
@@ -93,6 +95,8 @@ pub enum Command {
     Emulator(Emulator),
     /// Put the hooks that report usage into a host's settings, or take them out again
     Hooks(Hooks),
+    /// Check everything between an event and Azure, and say what to do; made for bug reports
+    Doctor(Doctor),
 }
 
 /// One pass.

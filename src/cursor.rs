@@ -65,6 +65,11 @@ impl Slot {
             .max_by_key(|slot| slot.sequence)
     }
 
+    /// How far the buffer was delivered when it was written.
+    pub fn offset(&self) -> u64 {
+        self.offset
+    }
+
     /// The mark this slot stands for, if it is still true of the buffer; else the file's start.
     pub fn mark(&self, buffer: &File, inode: u64, size: u64) -> io::Result<Mark> {
         if self.inode != inode || self.offset > size {
@@ -94,6 +99,15 @@ pub fn peek(path: &Path) -> io::Result<Slot> {
     match os::open(path, Open::Read) {
         Ok(file) => Ok(Slot::highest(&read_slots(&file)?).unwrap_or_default()),
         Err(err) if err.kind() == io::ErrorKind::NotFound => Ok(Slot::default()),
+        Err(err) => Err(err),
+    }
+}
+
+/// Whether there is a cursor file of which nothing can be understood.
+pub fn is_damaged(path: &Path) -> io::Result<bool> {
+    match os::open(path, Open::Read) {
+        Ok(file) => Ok(Slot::highest(&read_slots(&file)?).is_none()),
+        Err(err) if err.kind() == io::ErrorKind::NotFound => Ok(false),
         Err(err) => Err(err),
     }
 }

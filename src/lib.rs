@@ -158,6 +158,7 @@ pub mod ledger;
 pub mod state;
 
 pub mod exhibit;
+pub mod doctor;
 pub mod exit;
 pub mod health;
 

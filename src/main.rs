@@ -28,6 +28,7 @@ fn main() -> ExitCode {
         Some(Command::Hook(hook)) => Ok(commands::hook::run(hook, &env)),
         Some(Command::Emulator(emulator)) => commands::emulator::run(emulator),
         Some(Command::Hooks(hooks)) => commands::hooks::run(&hooks.action, &env),
+        Some(Command::Doctor(doctor)) => commands::doctor::run(doctor, &env),
     };
     done.unwrap_or_else(|err| {
         terminal::complain(&format!("{err:#}"));

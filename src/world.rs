@@ -1,19 +1,26 @@
-//! The outside world behind one trait: the clock, the network, and sleep. The only file that names
-//! ureq, reads the clock, or pauses.
+//! The outside world behind one trait: the clock, the network, and sleep. With its parts in `world/` the
+//! only file that names ureq, reads the clock, or pauses.
 
 use crate::connection::Endpoint;
 use crate::gzip;
 use crate::settings::Limits;
 use crate::watchdog;
-use anyhow::{Context, Result, bail};
+use anyhow::Result;
 use chrono::{DateTime, Utc};
 use std::path::Path;
 use std::sync::Mutex;
 use std::time::{Duration, Instant, SystemTime};
 use ureq::http::{HeaderMap, Uri};
-use ureq::tls::{PemItem, RootCerts, TlsConfig};
+use ureq::tls::{RootCerts, TlsConfig};
 use ureq::unversioned::resolver::{DefaultResolver, ResolvedSocketAddrs, Resolver};
 use ureq::unversioned::transport::{DefaultConnector, NextTimeout};
+
+mod proxies;
+mod reach;
+mod roots;
+
+pub use proxies::{Proxies, ProxyInUse, proxies};
+pub use reach::{connect, lookup};
 
 /// Breeze writes the User-Agent into `client_Browser` of every event, so it says nothing else.
 const USER_AGENT: &str = "telemetry-upload";
@@ -122,7 +129,7 @@ impl RealWorld {
     )]
     pub fn new(limits: &Limits, ca_file: Option<&Path>) -> Result<RealWorld> {
         let roots = match ca_file {
-            Some(path) => roots_from(path)?,
+            Some(path) => roots::from_file(path)?,
             None => RootCerts::PlatformVerifier,
         };
         Ok(RealWorld {
@@ -215,27 +222,6 @@ fn agent(limits: &Limits, roots: RootCerts, via: Via) -> ureq::Agent {
         DefaultConnector::default(),
         OneLookup::default(),
     )
-}
-
-fn roots_from(path: &Path) -> Result<RootCerts> {
-    // The bundles of whole systems are a quarter of a megabyte.
-    let pem = std::fs::File::open(path)
-        .and_then(|file| crate::os::read_up_to(&file, 16 * 1024 * 1024))
-        .with_context(|| format!("cannot read the CA file {}", path.display()))?;
-    let mut certificates = Vec::new();
-    for item in ureq::tls::parse_pem(&pem) {
-        let item = item.with_context(|| format!("cannot read the CA file {}", path.display()))?;
-        if let PemItem::Certificate(certificate) = item {
-            certificates.push(certificate);
-        }
-    }
-    if certificates.is_empty() {
-        bail!(
-            "cannot use the CA file {}: it holds no PEM certificate",
-            path.display()
-        );
-    }
-    Ok(RootCerts::new_with_certs(&certificates))
 }
 
 fn header(headers: &HeaderMap, name: &str) -> Option<String> {

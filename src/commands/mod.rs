@@ -1,6 +1,7 @@
 //! One file a subcommand.
 
 pub mod demo;
+pub mod doctor;
 pub mod emulator;
 pub mod hook;
 pub mod hooks;

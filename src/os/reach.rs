@@ -1,6 +1,7 @@
 //! How far this process could go, told without going there.
 
 use super::system;
+use std::fs::Metadata;
 use std::io;
 use std::path::Path;
 
@@ -17,6 +18,17 @@ pub fn may_write(path: &Path) -> io::Result<()> {
 /// does not say.
 pub fn free_bytes(path: &Path) -> Option<u64> {
     system::free_bytes(path)
+}
+
+/// The permission bits of a file or folder; none is set where the system has no such thing.
+pub fn mode(metadata: &Metadata) -> u32 {
+    system::mode(metadata)
+}
+
+/// The name of the network file system that a path is on; none for a local one, or where the system does
+/// not say.
+pub fn network_file_system(path: &Path) -> Option<&'static str> {
+    system::network_file_system(path)
 }
 
 /// Columns of the terminal that standard output is; none if it is none.

@@ -223,6 +223,33 @@ pub(super) fn free_bytes(path: &Path) -> Option<u64> {
     Some(found.f_bavail.saturating_mul(found.f_frsize))
 }
 
+pub(super) fn mode(metadata: &Metadata) -> u32 {
+    metadata.mode() & 0o7777
+}
+
+#[cfg(target_os = "linux")]
+pub(super) fn network_file_system(path: &Path) -> Option<&'static str> {
+    /// The numbers of `linux/magic.h`, and of its file systems' own sources.
+    const KNOWN: [(u32, &str); 6] = [
+        (0x6969, "NFS"),
+        (0xFF53_4D42, "CIFS"),
+        (0xFE53_4D42, "SMB"),
+        (0x517B, "SMB"),
+        (0x5346_414F, "AFS"),
+        (0x0102_1997, "9P"),
+    ];
+    let found = rustix::fs::statfs(path).ok()?;
+    let known = KNOWN
+        .iter()
+        .find(|(number, _)| u64::try_from(found.f_type).ok() == Some(u64::from(*number)));
+    known.map(|(_, name)| *name)
+}
+
+#[cfg(not(target_os = "linux"))]
+pub(super) fn network_file_system(_path: &Path) -> Option<&'static str> {
+    None
+}
+
 pub(super) fn columns_of_stdout() -> Option<usize> {
     let size = rustix::termios::tcgetwinsize(rustix::stdio::stdout()).ok()?;
     // A terminal that was never told its size says 0.

@@ -147,3 +147,11 @@ pub(super) fn free_bytes(_path: &Path) -> Option<u64> {
 pub(super) fn columns_of_stdout() -> Option<usize> {
     None
 }
+
+pub(super) fn mode(_metadata: &Metadata) -> u32 {
+    0
+}
+
+pub(super) fn network_file_system(_path: &Path) -> Option<&'static str> {
+    None
+}

@@ -174,6 +174,11 @@ fn a_file_of_ours_that_is_a_link_is_not_followed() {
 
 /// Runs as a user without root's powers, if the tests run as root.
 fn as_nobody(sandbox: &Sandbox, args: &[&str]) -> (i32, String) {
+    let (code, _, stderr) = outputs_as_nobody(sandbox, args);
+    (code, stderr)
+}
+
+pub fn outputs_as_nobody(sandbox: &Sandbox, args: &[&str]) -> (i32, String, String) {
     fn own(path: &std::path::Path) {
         std::os::unix::fs::chown(path, Some(65_534), Some(65_534)).unwrap();
         if path.is_dir() {
@@ -199,6 +204,7 @@ fn as_nobody(sandbox: &Sandbox, args: &[&str]) -> (i32, String) {
     let output = command.output().unwrap();
     (
         output.status.code().unwrap_or(-1),
+        String::from_utf8_lossy(&output.stdout).into_owned(),
         String::from_utf8_lossy(&output.stderr).into_owned(),
     )
 }

@@ -586,6 +586,7 @@ impl Ran<'_> {
             ),
             ("[AGE]", r"the oldest (?<redacted>\d+ seconds?) old"),
             ("[SERVER]", r"127\.0\.0\.1:\d+"),
+            ("[DURATION]", r"\d+ ms"),
         ];
         for (name, pattern) in patterns {
             names

@@ -27,6 +27,8 @@ mod consent;
 mod cost;
 mod crash;
 mod detach;
+mod doctor;
+mod documents;
 mod emulator;
 mod examples;
 mod flush;

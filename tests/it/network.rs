@@ -185,7 +185,7 @@ fn a_ca_file_that_is_none_is_a_matter_of_configuration() {
 }
 
 /// A proxy that knows CONNECT only, and where each tunnel was asked to lead.
-fn proxy(lead_to: u16) -> (u16, Arc<Mutex<Vec<String>>>) {
+pub fn proxy(lead_to: u16) -> (u16, Arc<Mutex<Vec<String>>>) {
     let asked: Arc<Mutex<Vec<String>>> = Arc::default();
     let seen = asked.clone();
     let port = serve(move |client| {
@@ -195,7 +195,9 @@ fn proxy(lead_to: u16) -> (u16, Arc<Mutex<Vec<String>>>) {
             .map_while(Result::ok)
             .take_while(|line| !line.is_empty())
             .collect();
-        seen.lock().unwrap().push(head[0].clone());
+        // Whoever only looks whether there is somebody asks for nothing.
+        let Some(asked) = head.first() else { return };
+        seen.lock().unwrap().push(asked.clone());
         let server = TcpStream::connect(("127.0.0.1", lead_to)).unwrap();
         let mut to_client = client.try_clone().unwrap();
         to_client

@@ -1,0 +1,212 @@
+//! What was decided: consent, config.json, the connection string, the proxy, the certificates.
+
+use super::{Check, Subject};
+use crate::cli::Upload;
+use crate::connection::Endpoint;
+use crate::consent::{Consent, Rule};
+use crate::settings::Settings;
+use crate::world::{self, RealWorld};
+use anyhow::Error;
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+
+pub(super) fn checks(subject: &Subject) -> Vec<Check> {
+    let mut checks = vec![consent(subject)];
+    match config(subject) {
+        Ok(check) => checks.extend([check, connection_string(subject)]),
+        // Without it nothing is known of the string either.
+        Err(check) => checks.push(check),
+    }
+    checks.extend([proxy(subject), certificates(subject)]);
+    checks
+}
+
+fn consent(subject: &Subject) -> Check {
+    const NAME: &str = "consent";
+    let Consent::Denied(rule) = &subject.consent else {
+        return Check::ok(NAME, "telemetry is on");
+    };
+    let words = format!("telemetry is off: {rule}");
+    match rule {
+        Rule::Ci(_) => Check::warning(
+            NAME,
+            words,
+            "nothing is recorded or sent here; set CI=false if this is no CI system",
+        ),
+        Rule::AppVariable(name) => {
+            Check::warning(NAME, words, format!("unset {name} to turn it on"))
+        }
+        Rule::DoNotTrack => Check::warning(NAME, words, "unset DO_NOT_TRACK to turn it on"),
+        Rule::NoConsentFile | Rule::NotGiven => {
+            let advice = format!("{} asks whoever it is about", subject.command("consent"));
+            Check::warning(NAME, words, advice)
+        }
+        Rule::NotEnabled => {
+            let advice = format!("{} turns it on", subject.command("enable"));
+            Check::warning(NAME, words, advice)
+        }
+        Rule::ConsentUnreadable => {
+            let file = subject.paths.consent();
+            let advice = format!("mend {}, or move it away", file.display());
+            Check::problem(NAME, words, advice)
+        }
+        Rule::ConsentRefused(_) => Check::problem(
+            NAME,
+            words,
+            "make it a plain file of your own that nobody else may write, in a folder of your own",
+        ),
+    }
+}
+
+/// Whether config.json can be used, whatever connection string there is.
+fn config(subject: &Subject) -> Result<Check, Check> {
+    const NAME: &str = "config.json";
+    // With a string of its own the settings can fail only by the file.
+    let flags = Upload {
+        connection_string: Some("InstrumentationKey=none".to_owned()),
+        ..Upload::default()
+    };
+    let path = subject.paths.config();
+    match Settings::resolve(&flags, subject.app, subject.paths, subject.env) {
+        Ok(_) if fs::symlink_metadata(&path).is_ok() => Ok(Check::ok(NAME, "can be understood")),
+        Ok(_) => Ok(Check::ok(NAME, "there is none; the defaults hold")),
+        Err(err) => {
+            let advice = format!("mend {}", path.display());
+            Err(Check::misconfigured(NAME, without_values(&err), advice))
+        }
+    }
+}
+
+/// serde quotes a value of the wrong kind, and that may be a connection string in the wrong place.
+fn without_values(err: &Error) -> String {
+    match err.downcast_ref::<serde_json::Error>() {
+        Some(cause) if cause.is_data() && !cause.to_string().starts_with("unknown field") => {
+            format!(
+                "{err}: a value of the wrong kind at line {} column {}",
+                cause.line(),
+                cause.column()
+            )
+        }
+        _ => format!("{err:#}"),
+    }
+}
+
+fn connection_string(subject: &Subject) -> Check {
+    const NAME: &str = "connection string";
+    let advice = format!(
+        "copy it from Azure's portal (the Application Insights resource, Overview, Connection String) into {}",
+        subject.paths.config().display()
+    );
+    match &subject.settings {
+        // A bad one is described without its content; where there is none, what to do is the advice.
+        Err(err) => {
+            let words = format!("{err:#}");
+            let words = words.split(": set ").next().unwrap_or_default();
+            Check::misconfigured(NAME, words, advice)
+        }
+        Ok(settings) => {
+            let connection = &settings.connection;
+            let port = connection.endpoint.port();
+            let port = port.map_or_else(String::new, |port| format!(":{port}"));
+            let words = format!("events go to {}{port}", connection.endpoint.host());
+            match connection.warning {
+                Some(warning) => Check::warning(NAME, format!("{words}; {warning}"), advice),
+                None => Check::ok(NAME, words),
+            }
+        }
+    }
+}
+
+fn proxy(subject: &Subject) -> Check {
+    const NAME: &str = "proxy";
+    let endpoint = subject.settings.as_ref().ok();
+    let endpoint = endpoint.map(|settings| &settings.connection.endpoint);
+    let found = world::proxies(subject.env, endpoint);
+    let words = match &found.in_use {
+        None => "none".to_owned(),
+        Some(proxy) => {
+            let words = format!("{} ({})", proxy.address, proxy.variable);
+            if endpoint.is_some_and(Endpoint::is_loopback) {
+                format!("{words}, but not for this machine itself")
+            } else if proxy.is_bypassed {
+                format!("{words}, but not for this host: NO_PROXY names it")
+            } else if proxy.is_socks {
+                return Check::misconfigured(
+                    NAME,
+                    format!(
+                        "{words}, which is a SOCKS proxy: this program speaks only HTTP to one"
+                    ),
+                    format!("name an HTTP proxy in {}", proxy.variable),
+                );
+            } else {
+                words
+            }
+        }
+    };
+    if found.ignored.is_empty() {
+        return Check::ok(NAME, words);
+    }
+    let ignored = found.ignored.join(", ");
+    Check::misconfigured(
+        NAME,
+        format!("{words}; not the address of a proxy, and passed over: {ignored}"),
+        format!("write {ignored} as http://HOST:PORT, or unset it"),
+    )
+}
+
+fn certificates(subject: &Subject) -> Check {
+    const NAME: &str = "certificates";
+    let from_settings = subject.settings.as_ref().ok();
+    let ca_file = from_settings.and_then(|settings| settings.ca_file.as_ref());
+    if let Some(path) = ca_file.or(subject.flags.ca_file.as_ref()) {
+        return match RealWorld::new(&subject.limits(), Some(path)) {
+            Ok(_) => Check::ok(NAME, format!("only those in {}", path.display())),
+            Err(err) => Check::misconfigured(
+                NAME,
+                format!("{err:#}"),
+                "name a readable PEM file with --ca-file, or with \"caFile\" in config.json",
+            ),
+        };
+    }
+    let mut named = Vec::new();
+    for variable in ["SSL_CERT_FILE", "SSL_CERT_DIR"] {
+        let value = subject.env.get(variable).map_or("", String::as_str);
+        let split = if variable.ends_with("DIR") {
+            std::env::split_paths(value).collect()
+        } else {
+            vec![PathBuf::from(value)]
+        };
+        for path in split.iter().filter(|path| !path.as_os_str().is_empty()) {
+            if let Err(why) = readable(path) {
+                return Check::misconfigured(
+                    NAME,
+                    format!("{variable} names {}: {why}", path.display()),
+                    format!(
+                        "write the whole path of something readable into {variable}, or unset it"
+                    ),
+                );
+            }
+            named.push(variable);
+        }
+    }
+    named.dedup();
+    if named.is_empty() {
+        return Check::ok(NAME, "those that the system trusts");
+    }
+    Check::ok(NAME, format!("those of {}", named.join(" and ")))
+}
+
+/// A detached pass has another current folder, where a relative path leads elsewhere.
+fn readable(path: &Path) -> Result<(), String> {
+    if path.is_relative() {
+        return Err("it is relative, and a detached pass runs in another folder".to_owned());
+    }
+    let open = || {
+        if fs::metadata(path)?.is_dir() {
+            fs::read_dir(path).map(drop)
+        } else {
+            File::open(path).map(drop)
+        }
+    };
+    open().map_err(|err| err.to_string())
+}

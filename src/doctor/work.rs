@@ -1,0 +1,229 @@
+//! What is at work: this program, the clock, hooks, schedules, and what the last passes left.
+
+use super::{Check, Subject};
+use crate::clock::{self, Clock};
+use crate::exit::Exit;
+use crate::host_settings::{self, Found, Standing};
+use crate::hosts::place::FOLDERS_SEARCHED;
+use crate::lock;
+use crate::os::{self, Open};
+use crate::state::State;
+use crate::wording::minute;
+use chrono::{DateTime, TimeDelta, Utc};
+use std::fs;
+use std::io;
+use std::path::Path;
+
+/// A pass ends a second or two after its deadline by itself; one that does not was stopped, or hangs in
+/// the system.
+const GRACE: TimeDelta = TimeDelta::seconds(10);
+
+/// The note in the lock file is a line.
+const NOTE_BYTES_MAX: u64 = 1024;
+
+pub(super) fn checks(subject: &Subject) -> Vec<Check> {
+    let state = State::load(subject.paths);
+    vec![
+        clock(subject, &state),
+        hooks(subject),
+        uploader(subject),
+        pause(subject, &state),
+        last_pass(subject, &state),
+        rejected(subject),
+    ]
+}
+
+pub(super) fn version() -> Check {
+    let (system, processor) = (std::env::consts::OS, std::env::consts::ARCH);
+    let version = env!("CARGO_PKG_VERSION");
+    Check::ok(
+        "version",
+        format!("telemetry-upload {version}, {system} {processor}"),
+    )
+}
+
+pub(super) fn program(subject: &Subject) -> Check {
+    const NAME: &str = "program";
+    let me = std::env::current_exe().unwrap_or_default();
+    let is_same = |found: &Path| match (fs::canonicalize(found), fs::canonicalize(&me)) {
+        (Ok(found), Ok(me)) => found == me,
+        _ => false,
+    };
+    match host_settings::binary(subject.env) {
+        None => Check::warning(
+            NAME,
+            format!(
+                "hooks cannot find telemetry-upload: it is not on PATH, nor in {}",
+                FOLDERS_SEARCHED.join(", ")
+            ),
+            "install it there, for example with install.sh",
+        ),
+        Some(found) if is_same(&found) => Check::ok(NAME, found.display().to_string()),
+        Some(found) => Check::warning(
+            NAME,
+            format!(
+                "hooks find {} first, and this is {}",
+                found.display(),
+                me.display()
+            ),
+            "remove one of the two, or put its folder first on PATH",
+        ),
+    }
+}
+
+fn clock(subject: &Subject, state: &State) -> Check {
+    const NAME: &str = "clock";
+    let advice = "set the clock; until then no event is dropped for its age";
+    let shown = minute(&subject.now);
+    if !clock::is_possible(subject.now) {
+        return Check::problem(NAME, format!("says {shown}, which cannot be"), advice);
+    }
+    if !Clock::read(subject.now, state.clock.as_ref()).credible {
+        let words = format!("was set by more than an hour since the last pass, and says {shown}");
+        return Check::warning(NAME, words, advice);
+    }
+    Check::ok(NAME, "can be right; --online compares it with the server's")
+}
+
+fn hooks(subject: &Subject) -> Check {
+    const NAME: &str = "hooks";
+    let named = |found: &&Found| format!("{} ({})", found.host.name(), found.scope.name());
+    let mut all = host_settings::survey(subject.app, subject.env);
+    // In the home folder a project's settings are the person's.
+    all.dedup_by_key(|found| found.path());
+    let is_well = |found: &&Found| matches!(found.standing, Ok(Standing::Installed));
+    let is_absent = |found: &&Found| matches!(found.standing, Ok(Standing::Absent));
+    let installed: Vec<String> = all
+        .iter()
+        .filter(is_well)
+        .map(|found| named(&found))
+        .collect();
+    let odd = all
+        .iter()
+        .find(|found| !is_well(found) && !is_absent(found));
+    if let Some(found) = odd {
+        return Check::warning(
+            NAME,
+            format!("{}: {}", named(&found), found.word()),
+            format!("{} says more", subject.command("hooks status")),
+        );
+    }
+    if installed.is_empty() {
+        return Check::ok(NAME, "none installed");
+    }
+    Check::ok(NAME, installed.join(", "))
+}
+
+/// What was found of a schedule, in words; none is fine where hooks or the host start the passes.
+pub fn schedule(found: Option<String>) -> Check {
+    Check::ok("schedule", found.unwrap_or_else(|| "none".to_owned()))
+}
+
+fn uploader(subject: &Subject) -> Check {
+    const NAME: &str = "uploader";
+    let path = subject.paths.uploader_lock();
+    let busy = os::open(&path, Open::Read).and_then(|file| Ok(lock::take_now(&file)?.is_none()));
+    match busy {
+        Ok(false) => return Check::ok(NAME, "no pass is at work"),
+        Err(err) if err.kind() == io::ErrorKind::NotFound => {
+            return Check::ok(NAME, "no pass is at work, and none was yet");
+        }
+        Err(err) => {
+            let advice = "see `files` above, and whether the file system knows locks";
+            return Check::warning(NAME, format!("cannot be told: {err}"), advice);
+        }
+        Ok(true) => {}
+    }
+    let note = os::read_small(&path, NOTE_BYTES_MAX).unwrap_or_default();
+    let Some((pid, since)) = owner(&String::from_utf8_lossy(&note)) else {
+        return Check::warning(
+            NAME,
+            "a pass is at work, and does not say since when",
+            format!("if it stays, `fuser {}` names it", path.display()),
+        );
+    };
+    let deadline = subject.limits().deadline;
+    let is_late = (subject.now - since)
+        .to_std()
+        .is_ok_and(|age| age > deadline)
+        && (subject.now - since) > GRACE;
+    let words = format!("a pass (pid {pid}) is at work since {}", minute(&since));
+    if is_late {
+        let advice = format!("kill -9 {pid}; nothing is lost");
+        let words = format!(
+            "{words}, longer than the {} seconds it may take",
+            deadline.as_secs()
+        );
+        return Check::problem(NAME, words, advice);
+    }
+    Check::ok(NAME, words)
+}
+
+/// `pid 42 since 2026-11-21T09:30:00Z`.
+fn owner(note: &str) -> Option<(u32, DateTime<Utc>)> {
+    let (pid, since) = note.trim().strip_prefix("pid ")?.split_once(" since ")?;
+    Some((pid.parse().ok()?, since.parse().ok()?))
+}
+
+fn pause(subject: &Subject, state: &State) -> Check {
+    const NAME: &str = "pause";
+    match state.pause_in_force(subject.now) {
+        None => Check::ok(NAME, "none"),
+        Some(pause) => Check::warning(
+            NAME,
+            format!("until {}: {}", minute(&pause.until), pause.reason),
+            format!("{} does not wait for it", subject.command("--flush")),
+        ),
+    }
+}
+
+fn last_pass(subject: &Subject, state: &State) -> Check {
+    const NAME: &str = "last pass";
+    match &state.last {
+        None => Check::ok(NAME, "none that had something to do"),
+        Some(last) => {
+            let words = format!("{}: {}", minute(&last.at), last.summary);
+            if last.exit == Exit::Done.code() {
+                return Check::ok(NAME, words);
+            }
+            let advice = format!("{} tries again now", subject.command("--flush"));
+            Check::warning(NAME, words, advice)
+        }
+    }
+}
+
+fn rejected(subject: &Subject) -> Check {
+    const NAME: &str = "rejected";
+    let is_there =
+        fs::symlink_metadata(subject.paths.rejected()).is_ok_and(|found| found.len() > 0);
+    if !is_there {
+        return Check::ok(NAME, "no line");
+    }
+    Check::warning(
+        NAME,
+        "lines were refused, and are kept in upload/rejected.jsonl",
+        format!("{} says why", subject.command("inspect --rejected")),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_note_of_the_lock_says_who_and_since_when() {
+        let since = "2026-11-21T09:30:00Z".parse().unwrap();
+        assert_eq!(
+            owner("pid 42 since 2026-11-21T09:30:00Z\n"),
+            Some((42, since))
+        );
+        for note in [
+            "",
+            "pid 42",
+            "pid x since 2026-11-21T09:30:00Z",
+            "42 since y",
+        ] {
+            assert_eq!(owner(note), None, "{note}");
+        }
+    }
+}
