@@ -10,12 +10,12 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+mod doctor;
 mod seeing;
 mod subcommands;
 
-pub use seeing::*;
-mod doctor;
 pub use doctor::*;
+pub use seeing::*;
 pub use subcommands::*;
 
 /// Upload usage telemetry from a local JSONL buffer to Azure Application Insights

@@ -157,8 +157,8 @@ pub mod journal;
 pub mod ledger;
 pub mod state;
 
-pub mod exhibit;
 pub mod doctor;
+pub mod exhibit;
 pub mod exit;
 pub mod health;
 

@@ -18,7 +18,7 @@ pub use work::schedule;
 use crate::cli::Upload;
 use crate::consent::{self, Consent};
 use crate::exit::Exit;
-use crate::paths::{APP_DEFAULT, Paths};
+use crate::paths::Paths;
 use crate::settings::{Limits, Settings};
 use crate::terminal::Tone;
 use anyhow::Error;
@@ -148,11 +148,8 @@ impl<'a> Subject<'a> {
 
     /// A command for the same application, to be copied.
     fn command(&self, words: &str) -> String {
-        if self.app == APP_DEFAULT {
-            format!("`telemetry-upload {words}`")
-        } else {
-            format!("`telemetry-upload {words} --app {}`", self.app)
-        }
+        let flags = self.flags.application.as_flags();
+        format!("`telemetry-upload {words}{flags}`")
     }
 
     fn limits(&self) -> Limits {

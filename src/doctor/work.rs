@@ -3,23 +3,13 @@
 use super::{Check, Subject};
 use crate::clock::{self, Clock};
 use crate::exit::Exit;
+use crate::holder;
 use crate::host_settings::{self, Found, Standing};
 use crate::hosts::place::FOLDERS_SEARCHED;
-use crate::lock;
-use crate::os::{self, Open};
 use crate::state::State;
 use crate::wording::minute;
-use chrono::{DateTime, TimeDelta, Utc};
 use std::fs;
-use std::io;
 use std::path::Path;
-
-/// A pass ends a second or two after its deadline by itself; one that does not was stopped, or hangs in
-/// the system.
-const GRACE: TimeDelta = TimeDelta::seconds(10);
-
-/// The note in the lock file is a line.
-const NOTE_BYTES_MAX: u64 = 1024;
 
 pub(super) fn checks(subject: &Subject) -> Vec<Check> {
     let state = State::load(subject.paths);
@@ -121,21 +111,11 @@ pub fn schedule(found: Option<String>) -> Check {
 
 fn uploader(subject: &Subject) -> Check {
     const NAME: &str = "uploader";
-    let path = subject.paths.uploader_lock();
-    let busy = os::open(&path, Open::Read).and_then(|file| Ok(lock::take_now(&file)?.is_none()));
-    match busy {
-        Ok(false) => return Check::ok(NAME, "no pass is at work"),
-        Err(err) if err.kind() == io::ErrorKind::NotFound => {
-            return Check::ok(NAME, "no pass is at work, and none was yet");
-        }
-        Err(err) => {
-            let advice = "see `files` above, and whether the file system knows locks";
-            return Check::warning(NAME, format!("cannot be told: {err}"), advice);
-        }
-        Ok(true) => {}
-    }
-    let note = os::read_small(&path, NOTE_BYTES_MAX).unwrap_or_default();
-    let Some((pid, since)) = owner(&String::from_utf8_lossy(&note)) else {
+    let Some(holder) = holder::find(subject.paths) else {
+        return Check::ok(NAME, "no pass is at work");
+    };
+    let (Some(pid), Some(since)) = (holder.pid, holder.since) else {
+        let path = subject.paths.uploader_lock();
         return Check::warning(
             NAME,
             "a pass is at work, and does not say since when",
@@ -143,26 +123,14 @@ fn uploader(subject: &Subject) -> Check {
         );
     };
     let deadline = subject.limits().deadline;
-    let is_late = (subject.now - since)
-        .to_std()
-        .is_ok_and(|age| age > deadline)
-        && (subject.now - since) > GRACE;
     let words = format!("a pass (pid {pid}) is at work since {}", minute(&since));
-    if is_late {
+    if holder.is_hung(deadline, subject.now) {
         let advice = format!("kill -9 {pid}; nothing is lost");
-        let words = format!(
-            "{words}, longer than the {} seconds it may take",
-            deadline.as_secs()
-        );
+        let seconds = deadline.as_secs();
+        let words = format!("{words}, longer than the {seconds} seconds it may take");
         return Check::problem(NAME, words, advice);
     }
     Check::ok(NAME, words)
-}
-
-/// `pid 42 since 2026-11-21T09:30:00Z`.
-fn owner(note: &str) -> Option<(u32, DateTime<Utc>)> {
-    let (pid, since) = note.trim().strip_prefix("pid ")?.split_once(" since ")?;
-    Some((pid.parse().ok()?, since.parse().ok()?))
 }
 
 fn pause(subject: &Subject, state: &State) -> Check {
@@ -204,26 +172,4 @@ fn rejected(subject: &Subject) -> Check {
         "lines were refused, and are kept in upload/rejected.jsonl",
         format!("{} says why", subject.command("inspect --rejected")),
     )
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_note_of_the_lock_says_who_and_since_when() {
-        let since = "2026-11-21T09:30:00Z".parse().unwrap();
-        assert_eq!(
-            owner("pid 42 since 2026-11-21T09:30:00Z\n"),
-            Some((42, since))
-        );
-        for note in [
-            "",
-            "pid 42",
-            "pid x since 2026-11-21T09:30:00Z",
-            "42 since y",
-        ] {
-            assert_eq!(owner(note), None, "{note}");
-        }
-    }
 }

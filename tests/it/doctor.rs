@@ -177,7 +177,7 @@ ok       lease: works
 ok       disk: room enough; and no network's, as far as is known
 ok       clock: can be right; --online compares it with the server's
 ok       hooks: none installed
-ok       uploader: no pass is at work, and none was yet
+ok       uploader: no pass is at work
 warning  pause: until [TIME]: the daily quota of the resource is used up (402)
          `telemetry-upload --flush` does not wait for it
 warning  last pass: [TIME]: sent 0 events, kept 1 for the next pass: no reply
@@ -211,7 +211,7 @@ warning  data folder: there is no ~/.local/share/mytool yet
          nothing was recorded so far, or it was recorded elsewhere (--app, --data-dir)
 ok       clock: can be right; --online compares it with the server's
 ok       hooks: none installed
-ok       uploader: no pass is at work, and none was yet
+ok       uploader: no pass is at work
 ok       pause: none
 ok       last pass: none that had something to do
 ok       rejected: no line
