@@ -18,7 +18,7 @@ const FREE_BYTES_MIN: u64 = 1_000_000;
 
 pub(super) fn checks(subject: &Subject) -> Vec<Check> {
     let data = subject.paths.data();
-    if fs::metadata(data).is_err() {
+    if !data.is_dir() {
         return Vec::new();
     }
     let mut checks = locks(subject);

@@ -17,11 +17,11 @@ const FILES_MAX: usize = 1000;
 /// Of more files that are not well, this many are named.
 const NAMED_MAX: usize = 5;
 
-const ELSEWHERE: &str = "give yourself the right, or name another folder with --data-dir";
+const ELSEWHERE: &str = "set that right, or name another folder with --data-dir";
 
 pub(super) fn checks(subject: &Subject) -> Vec<Check> {
     let mut checks = vec![data_folder(subject.paths.data())];
-    if fs::metadata(subject.paths.data()).is_err() {
+    if !subject.paths.data().is_dir() {
         return checks;
     }
     checks.push(upload_folder(&subject.paths.upload()));
@@ -109,12 +109,13 @@ fn files(subject: &Subject) -> Check {
         .collect();
     if !open.is_empty() {
         let names: Vec<String> = open.iter().map(|path| below(data, path)).collect();
-        let paths: Vec<String> = open.iter().map(|path| path.display().to_string()).collect();
         let words = format!("others may read {}", named(&names));
-        let advice = format!(
-            "chmod 600 {}",
-            paths[..paths.len().min(NAMED_MAX)].join(" ")
-        );
+        let paths: Vec<String> = open.iter().map(|path| path.display().to_string()).collect();
+        let advice = if paths.len() > NAMED_MAX {
+            format!("chmod -R go= {}", upload.display())
+        } else {
+            format!("chmod 600 {}", paths.join(" "))
+        };
         return Check::warning(NAME, words, advice);
     }
     Check::ok(NAME, "all yours alone")

@@ -320,12 +320,51 @@ fn a_report_names_neither_the_person_nor_a_secret_nor_anything_of_an_event() {
 }
 
 #[test]
+fn programs_read_the_same_as_an_object() {
+    let (code, report) = report(&at_work().env("DO_NOT_TRACK", "1"), &[]);
+    let expected = json!({
+        "name": "consent",
+        "result": "warning",
+        "words": "telemetry is off: DO_NOT_TRACK is set",
+        "advice": "unset DO_NOT_TRACK to turn it on",
+    });
+    assert_eq!(find(&report, "consent"), &expected);
+    let expected = json!({"name": "pause", "result": "ok", "words": "none", "advice": null});
+    assert_eq!(find(&report, "pause"), &expected);
+    let keys: Vec<&String> = report.as_object().unwrap().keys().collect();
+    assert_eq!(keys, ["checks", "problems", "warnings", "exit"]);
+    assert_eq!((code, &report["exit"]), (0, &json!(0)));
+}
+
+#[test]
+fn a_file_in_the_place_of_the_folder_is_one_problem() {
+    let sandbox = at_work();
+    let args = ["--data-dir", "file"];
+    fs::write(sandbox.home.path().join("file"), "").unwrap();
+    let (code, report) = report(&sandbox, &args);
+    assert_eq!(
+        find(&report, "data folder")["words"],
+        "~/file: it is not a folder"
+    );
+    assert_eq!(code, 1, "{report:#}");
+}
+
+#[test]
 fn files_and_folders_that_others_may_read_are_a_warning_and_write_a_problem() {
     let sandbox = at_work();
     chmod(&sandbox.path(BUFFER), 0o644);
     let words = "others may read telemetry-events.jsonl";
     only(&sandbox, &[], "files", "warning", words, 0);
     chmod(&sandbox.path(BUFFER), 0o600);
+    fs::create_dir(sandbox.path("upload/sessions")).unwrap();
+    for number in 0..7 {
+        let path = sandbox.path(&format!("upload/sessions/{number}.jsonl"));
+        fs::write(&path, "").unwrap();
+        chmod(&path, 0o640);
+    }
+    let words = "upload/sessions/4.jsonl; and 2 more";
+    only(&sandbox, &[], "files", "warning", words, 0);
+    fs::remove_dir_all(sandbox.path("upload/sessions")).unwrap();
     chmod(&sandbox.path("upload"), 0o755);
     let words = "others may look into ~/.local/share/atomic/upload (0755)";
     only(&sandbox, &[], "upload folder", "warning", words, 0);
