@@ -201,7 +201,15 @@ pub fn outputs_as_nobody(sandbox: &Sandbox, args: &[&str]) -> (i32, String, Stri
             .envs(&sandbox.env)
             .current_dir("/");
     }
-    let output = command.output().unwrap();
+    // A process that another test has just begun to start may still hold the copy open for writing.
+    let output = loop {
+        match command.output() {
+            Err(err) if err.kind() == std::io::ErrorKind::ExecutableFileBusy => {
+                std::thread::yield_now();
+            }
+            output => break output.unwrap(),
+        }
+    };
     (
         output.status.code().unwrap_or(-1),
         String::from_utf8_lossy(&output.stdout).into_owned(),

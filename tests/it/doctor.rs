@@ -153,7 +153,7 @@ fn a_sick_machine_hears_what_to_do() {
     });
     sandbox.write("upload/state.json", state.to_string());
     sandbox.write("upload/rejected.jsonl", "{}\n");
-    symlink("/nowhere", sandbox.path("upload/sent.jsonl")).unwrap();
+    symlink(sandbox.path("nowhere"), sandbox.path("upload/sent.jsonl")).unwrap();
     sandbox.run(&["doctor", "--online"]).says(str![[r#"
 ok       version: telemetry-upload 0.1.0, linux x86_64
 warning  program: hooks cannot find telemetry-upload: it is not on PATH, nor in ~/.local/bin, ~/.cargo/bin, /opt/homebrew/bin, /usr/local/bin
@@ -549,20 +549,26 @@ fn proxies_are_shown_as_ureq_takes_them() {
 
 #[test]
 fn certificates_that_are_named_have_to_be_there() {
-    let sandbox = at_work().env("SSL_CERT_FILE", "/nonexistent.pem");
-    let words = "SSL_CERT_FILE names /nonexistent.pem: No such file or directory";
+    let sandbox = at_work();
+    let none = sandbox.home.path().join("none").display().to_string();
+    let there = sandbox.home.path().display().to_string();
+    let sandbox = sandbox.env("SSL_CERT_FILE", &none);
+    let words = "SSL_CERT_FILE names ~/none: No such file or directory";
     only(&sandbox, &[], "certificates", "problem", words, 78);
     let sandbox = sandbox.env("SSL_CERT_FILE", "some.pem");
     let words = "it is relative, and a detached pass runs in another folder";
     only(&sandbox, &[], "certificates", "problem", words, 78);
     let sandbox = sandbox
         .without_env("SSL_CERT_FILE")
-        .env("SSL_CERT_DIR", "/tmp:/nonexistent");
-    let words = "SSL_CERT_DIR names /nonexistent";
+        .env("SSL_CERT_DIR", &format!("{there}:{none}"));
+    let words = "SSL_CERT_DIR names ~/none: No such file or directory";
     only(&sandbox, &[], "certificates", "problem", words, 78);
-    let sandbox = sandbox.without_env("SSL_CERT_DIR");
-    let args = ["--ca-file", "/nonexistent.pem"];
-    let words = "cannot read the CA file /nonexistent.pem";
+    let sandbox = sandbox.env("SSL_CERT_DIR", &there);
+    let (code, well) = report(&sandbox, &[]);
+    let words = &find(&well, "certificates")["words"];
+    assert_eq!((code, words), (0, &json!("those of SSL_CERT_DIR")));
+    let words = "cannot read the CA file ~/none";
+    let args = ["--ca-file", &none];
     only(&sandbox, &args, "certificates", "problem", words, 78);
 }
 
