@@ -22,6 +22,25 @@ pub fn print_bytes(bytes: &[u8]) {
     }
 }
 
+/// Writes one JSON object to standard output. What would be an order to a terminal is escaped as JSON has it,
+/// so that a program still reads the same.
+pub fn print_json(object: &serde_json::Value) {
+    print(&json_text(object));
+}
+
+fn json_text(object: &serde_json::Value) -> String {
+    let escaped = |c: char| match plain(c.encode_utf8(&mut [0; 4])) {
+        Cow::Borrowed(_) => c.to_string(),
+        // All of them are of one unit; in the text of JSON they stand within strings alone.
+        Cow::Owned(_) => format!("\\u{:04x}", u32::from(c)),
+    };
+    let text = object.to_string();
+    match plain(&text) {
+        Cow::Borrowed(_) => text,
+        Cow::Owned(_) => text.chars().map(escaped).collect(),
+    }
+}
+
 /// What a part of a line means to its reader; shown as a colour where there are any.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Tone {
@@ -146,5 +165,15 @@ mod tests {
         ] {
             assert_eq!(plain(text), expected);
         }
+    }
+
+    #[test]
+    fn json_stays_json_whatever_is_in_it() {
+        let object = serde_json::json!({"a": "\u{1b}[31m\n\u{7f}\u{9b}\u{202e}ü"});
+        let text = json_text(&object);
+        assert_eq!(text, r#"{"a":"\u001b[31m\n\u007f\u009b\u202eü"}"#);
+        assert_eq!(plain(&text), text);
+        let read: serde_json::Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(read, object);
     }
 }
