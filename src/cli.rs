@@ -16,6 +16,8 @@ mod subcommands;
 
 pub use doctor::*;
 pub use seeing::*;
+mod report;
+pub use report::*;
 pub use subcommands::*;
 
 /// Upload usage telemetry from a local JSONL buffer to Azure Application Insights
@@ -97,6 +99,8 @@ pub enum Command {
     Hooks(Hooks),
     /// Check everything between an event and Azure, and say what to do; made for bug reports
     Doctor(Doctor),
+    /// Say what was used, how often and how well, from the events on this machine
+    Report(Report),
 }
 
 /// One pass.

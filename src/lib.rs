@@ -168,6 +168,7 @@ pub mod wording;
 
 pub mod commands;
 pub mod emulator;
+pub mod report;
 
 #[cfg(all(test, target_os = "linux"))]
 #[path = "../tests/torture/steps/mod.rs"]

@@ -29,6 +29,7 @@ fn main() -> ExitCode {
         Some(Command::Emulator(emulator)) => commands::emulator::run(emulator),
         Some(Command::Hooks(hooks)) => commands::hooks::run(&hooks.action, &env),
         Some(Command::Doctor(doctor)) => commands::doctor::run(doctor, &env),
+        Some(Command::Report(report)) => commands::report::run(report, &env),
     };
     done.unwrap_or_else(|err| {
         terminal::complain(&format!("{err:#}"));

@@ -33,6 +33,15 @@ pub enum Policy {
     Strict(BTreeSet<String>),
 }
 
+impl Policy {
+    /// Strict if there is a list.
+    pub fn allowing(names: Option<Vec<String>>) -> Policy {
+        names.map_or(Policy::Default, |names| {
+            Policy::Strict(names.into_iter().collect())
+        })
+    }
+}
+
 /// What becomes of one field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ruling {

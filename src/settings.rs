@@ -107,11 +107,11 @@ pub enum SentCopy {
 /// config.json. An unknown key is an error: a misspelt `allow` must not open what it was to close.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, rename_all = "camelCase", deny_unknown_fields)]
-struct Config {
+pub(crate) struct Config {
     #[serde(deserialize_with = "given")]
     connection_string: Option<String>,
     #[serde(deserialize_with = "given")]
-    allow: Option<Vec<String>>,
+    pub(crate) allow: Option<Vec<String>>,
     #[serde(deserialize_with = "given")]
     sent_log: Option<bool>,
     #[serde(deserialize_with = "given")]
@@ -148,13 +148,10 @@ impl Settings {
                 paths.config().display()
             );
         };
-        let policy = config.allow.map_or(Policy::Default, |names| {
-            Policy::Strict(names.into_iter().collect())
-        });
         Ok(Settings {
             app: app.to_owned(),
             connection: Connection::parse(text).context("bad connection string")?,
-            policy,
+            policy: Policy::allowing(config.allow),
             limits: limits(&flags.limits, &config.limits)?,
             // Never below the current directory, where a project could put one of its own.
             ca_file: flags
@@ -170,7 +167,7 @@ impl Settings {
     }
 }
 
-fn read_config(paths: &Paths) -> Result<Config> {
+pub(crate) fn read_config(paths: &Paths) -> Result<Config> {
     let path = paths.config();
     match os::read_decision(&path, CONFIG_BYTES_MAX) {
         // serde would take an array for a struct.

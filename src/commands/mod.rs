@@ -9,3 +9,4 @@ pub mod inspect;
 pub mod pass;
 pub mod record;
 pub mod status;
+pub mod report;

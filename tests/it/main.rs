@@ -46,6 +46,7 @@ mod producers;
 mod race;
 mod record;
 mod replies;
+mod report;
 mod scripts;
 mod security;
 mod snapshots;

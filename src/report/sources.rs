@@ -1,0 +1,135 @@
+//! Where the events are, read line by line.
+
+use super::arrival::{Arrival, Damaged};
+use super::reckoning::Reckoning;
+use crate::buffer::{self, Buffer};
+use crate::cursor::Mark;
+use crate::envelope::{self, Frame};
+use crate::event::{self, Age};
+use crate::lines::{Line, Lines, Next, Shape};
+use crate::os::{self, Open};
+use crate::paths::Paths;
+use crate::privacy::Policy;
+use crate::settings::{self, Limits};
+use anyhow::{Context, Result, bail};
+use chrono::{DateTime, Utc};
+use std::ffi::OsString;
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// Bytes of a line of a store: twice what the service takes, because the emulator writes what it
+/// accepted in its own words.
+const ENVELOPE_BYTES_MAX: usize = 128 * 1024;
+
+/// Counts what waits in an application's buffers and what was sent of it, as far as its copy goes
+/// back.
+///
+/// # Errors
+/// A file that is there and cannot be read, or config.json, which says what of a waiting event will
+/// leave.
+pub fn read_application(
+    reckoning: &mut Reckoning,
+    app: &str,
+    paths: &Paths,
+    now: DateTime<Utc>,
+) -> Result<()> {
+    // Before the copies of what was sent: a pass may take events from here to there meanwhile, and then
+    // they are seen in both, not in neither. For the same reason the newer copy comes before the older.
+    for name in buffer::names(paths)? {
+        read_buffer(reckoning, app, paths, &name, now)?;
+    }
+    let sent = paths.sent();
+    let mut older = OsString::from(&sent);
+    older.push(".1");
+    let older = PathBuf::from(older);
+    for path in [&sent, &older] {
+        let open = match os::open(path, Open::Read) {
+            Err(err) if err.kind() == io::ErrorKind::NotFound => None,
+            open => Some(open.with_context(|| format!("cannot open {}", path.display()))?),
+        };
+        if let Some(file) = open {
+            reckoning.files.push(path.clone());
+            reckoning.forgot |= *path == older;
+            read_envelopes(reckoning, path, &file)?;
+        }
+    }
+    Ok(())
+}
+
+/// Counts what a store of the emulator's holds.
+///
+/// # Errors
+/// It cannot be read.
+pub fn read_store(reckoning: &mut Reckoning, path: &Path) -> Result<()> {
+    let context = || format!("cannot open {}", path.display());
+    // To open a pipe would be to wait for whoever writes to it.
+    if !fs::metadata(path).with_context(context)?.is_file() {
+        bail!("cannot open {}: it is not a regular file", path.display());
+    }
+    let file = File::open(path).with_context(context)?;
+    reckoning.files.push(path.to_owned());
+    read_envelopes(reckoning, path, &file)
+}
+
+fn read_envelopes(reckoning: &mut Reckoning, path: &Path, file: &File) -> Result<()> {
+    let context = || format!("cannot read {}", path.display());
+    let size = file.metadata().with_context(context)?.len();
+    let mut lines = Lines::new(&Mark::default(), size, ENVELOPE_BYTES_MAX);
+    let next = || lines.next(file).with_context(context);
+    read_lines(reckoning, path, next, Arrival::read)
+}
+
+/// A line that waits is taken for what it will be when it leaves.
+fn read_buffer(
+    reckoning: &mut Reckoning,
+    app: &str,
+    paths: &Paths,
+    name: &str,
+    now: DateTime<Utc>,
+) -> Result<()> {
+    let policy = Policy::allowing(settings::read_config(paths)?.allow);
+    let frame = Frame {
+        ikey: "",
+        role: app,
+        now,
+        policy: &policy,
+    };
+    let age = Age {
+        now,
+        days_max: None,
+    };
+    let buffer = Buffer::look(paths, name, Open::Read)?;
+    let mut lines = buffer.lines(Limits::default().line_bytes_max);
+    let next = || buffer.next(&mut lines);
+    reckoning.files.push(paths.buffer(name));
+    read_lines(reckoning, &paths.buffer(name), next, |line| {
+        let event = event::parse(line, &age).map_err(|_| Damaged)?;
+        let envelope = envelope::wrap(&event, &frame).map_err(|_| Damaged)?;
+        Arrival::read(&envelope.json)
+    })
+}
+
+fn read_lines(
+    reckoning: &mut Reckoning,
+    path: &Path,
+    mut next: impl FnMut() -> Result<Next>,
+    read: impl Fn(&[u8]) -> Result<Option<Arrival>, Damaged>,
+) -> Result<()> {
+    loop {
+        let Line { bytes, shape, .. } = match next()? {
+            Next::Line(line) => line,
+            Next::End => return Ok(()),
+            Next::Changed => {
+                reckoning.changed.push(path.to_owned());
+                return Ok(());
+            }
+        };
+        match (read(&bytes), shape) {
+            (Ok(Some(arrival)), _) => reckoning.add(&arrival),
+            // Somebody is still writing the last line.
+            (Ok(None), _) | (Err(Damaged), Shape::Tail) => {}
+            (Err(Damaged), Shape::Whole | Shape::TooLong) => reckoning.damaged += 1,
+        }
+    }
+}
