@@ -43,6 +43,7 @@ mod limits;
 mod network;
 mod privacy;
 mod producers;
+mod queries;
 mod race;
 mod record;
 mod replies;
