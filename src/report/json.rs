@@ -9,6 +9,11 @@ pub fn json(reckoning: &Reckoning, by: &[By], now: DateTime<Utc>) -> Value {
     let stamp = |at: DateTime<Utc>| at.to_rfc3339_opts(SecondsFormat::Millis, true);
     let total = reckoning.total();
     let delay = |(kind, delay): (&String, &Delay)| json!({"delay": kind, "events": delay.events, "hoursMax": delay.hours_max});
+    // The name of a file need not be a text.
+    let files = reckoning
+        .files
+        .iter()
+        .map(|path| path.display().to_string());
     let tables = by.iter().map(|by| {
         let rows = reckoning.rows(*by);
         let rows: Value = rows.iter().map(|row| object(by.name(), row)).collect();
@@ -17,7 +22,7 @@ pub fn json(reckoning: &Reckoning, by: &[By], now: DateTime<Utc>) -> Value {
     json!({
         "since": stamp(reckoning.since),
         "until": stamp(now),
-        "files": reckoning.files,
+        "files": files.collect::<Vec<String>>(),
         "lines": reckoning.lines,
         "copies": reckoning.copies,
         "withoutId": reckoning.without_id,

@@ -3,8 +3,10 @@
 use crate::kit::{BINARY, Sandbox, append, event, event_at};
 use serde_json::{Value, json};
 use snapbox::str;
+use std::ffi::OsStr;
 use std::fs;
 use std::io::Read;
+use std::os::unix::ffi::OsStrExt;
 use std::process::Command;
 
 /// An envelope of a store: an event of this day, with this id.
@@ -384,6 +386,30 @@ fn what_is_no_store_is_refused_without_waiting_for_it() {
     refused(&fifo, "it is not a regular file");
     refused(&folder, "it is not a regular file");
     refused(&missing, "No such file or directory (os error 2)");
+}
+
+#[test]
+fn the_name_of_a_store_need_not_be_a_text() {
+    let sandbox = Sandbox::new();
+    let path = sandbox.data().join(OsStr::from_bytes(b"odd-\xff.jsonl"));
+    append(&path, "");
+    for form in ["--json", "--markdown"] {
+        let mut command = sandbox.command(&["report", form, "--store"]);
+        let output = command.arg(&path).output().unwrap();
+        assert_eq!(output.status.code(), Some(0), "{output:?}");
+        assert_eq!(output.stderr, b"");
+    }
+}
+
+#[test]
+fn all_of_time_is_not_too_much_to_ask_for() {
+    let sandbox = Sandbox::new().line(&event_at("a", "2026-01-02T03:04:05Z".parse().unwrap()));
+    for form in [&[][..], &["--json"], &["--by", "day"]] {
+        let args = [&["report", "--since", "4294967295w"], form].concat();
+        let (code, stdout, stderr) = sandbox.run(&args).outputs();
+        assert_eq!((code, stderr.as_str()), (0, ""));
+        assert!(stdout.contains("1"), "{stdout}");
+    }
 }
 
 #[test]
