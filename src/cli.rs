@@ -11,13 +11,13 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 mod doctor;
+mod report;
 mod seeing;
 mod subcommands;
 
 pub use doctor::*;
-pub use seeing::*;
-mod report;
 pub use report::*;
+pub use seeing::*;
 pub use subcommands::*;
 
 /// Upload usage telemetry from a local JSONL buffer to Azure Application Insights

@@ -30,7 +30,7 @@ pub fn run(flags: &Doctor, env: &BTreeMap<String, String>) -> Result<ExitCode> {
     }
     let report = Report::of(checks, env);
     if flags.json {
-        terminal::print(&report.json().to_string());
+        terminal::print_json(&report.json());
         return Ok(report.exit().into());
     }
     for line in report.lines() {

@@ -147,7 +147,7 @@ fn status(flags: &HooksStatus, env: &Env) {
     if flags.json {
         let hooks: Vec<Value> = all.iter().map(Found::json).collect();
         let binary = host_settings::binary(env).map(|path| path.display().to_string());
-        terminal::print(&json!({"app": app, "hooks": hooks, "binary": binary}).to_string());
+        terminal::print_json(&json!({"app": app, "hooks": hooks, "binary": binary}));
         return;
     }
     for found in &all {

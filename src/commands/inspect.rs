@@ -62,7 +62,7 @@ fn pending(flags: &cli::Inspect, paths: &Paths) -> Result<()> {
             }
             let text = String::from_utf8_lossy(&line.bytes);
             if flags.json {
-                terminal::print(&json!({"buffer": name, "line": text}).to_string());
+                terminal::print_json(&json!({"buffer": name, "line": text}));
             } else {
                 terminal::print(&text);
             }

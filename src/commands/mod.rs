@@ -8,5 +8,5 @@ pub mod hooks;
 pub mod inspect;
 pub mod pass;
 pub mod record;
-pub mod status;
 pub mod report;
+pub mod status;

@@ -164,7 +164,7 @@ fn say(flags: &Upload, summary: &Summary) {
         Tense::Done
     };
     if flags.json {
-        terminal::print(&summary.json(tense).to_string());
+        terminal::print_json(&summary.json(tense));
         return;
     }
     if !flags.flush && !flags.dry_run {

@@ -25,7 +25,7 @@ pub fn run(flags: &cli::Status, env: &BTreeMap<String, String>) -> Result<ExitCo
     let health = Health::look(application, &paths, env, world::now());
     let diagnosis = diagnosis::judge(&health);
     if flags.json {
-        terminal::print(&json(application.app(), &health, &diagnosis).to_string());
+        terminal::print_json(&json(application.app(), &health, &diagnosis));
     } else {
         show(application.app(), &health, &diagnosis);
     }

@@ -40,6 +40,10 @@ const COMMANDS: &[&str] = &[
     "inspect --rejected",
     "inspect --sent",
     "record hello --verbose",
+    "report",
+    "report --by command --csv",
+    "report --json",
+    "report --markdown",
     "status",
     "status --json",
 ];
