@@ -578,12 +578,13 @@ impl Ran<'_> {
         let patterns = [
             (
                 "[TIME]",
-                r"\d{4}-\d\d-\d\d([ T]\d\d:\d\d(:\d\d(\.\d+)?)?( UTC|Z|\+00:00)?)?",
+                r"\d{4}-\d\d-\d\d[ T]\d\d:\d\d(:\d\d(\.\d+)?)?( UTC|Z|\+00:00)?",
             ),
             (
                 "[ID]",
                 r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}",
             ),
+            ("[DAY]", r"events? since (?<redacted>\d{4}-\d\d-\d\d)"),
             ("[AGE]", r"the oldest (?<redacted>\d+ seconds?) old"),
             ("[SERVER]", r"127\.0\.0\.1:\d+"),
             ("[DURATION]", r"\d+ ms"),

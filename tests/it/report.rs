@@ -455,7 +455,7 @@ fn names_cannot_order_the_terminal_and_json_stays_json() {
         .run(&[&args[..], &["--by", "command"]].concat())
         .says(str![[r#"
 command                 events  people  sessions  success
-a/u{1b}[31m/nb/u{202e}       1       1         1    100 %
+a\u{1b}[31m\nb\u{202e}       1       1         1    100 %
 --- exit 0
 
 "#]]);

@@ -211,7 +211,7 @@ All is well; nothing waits.
 Telemetry    on, for atomic
 Goes to      127.0.0.1
 Waiting      nothing
-Delivered    1 event since [TIME], 1 in the last 7 days
+Delivered    1 event since [DAY], 1 in the last 7 days
 Dropped      1 malformed, all in the last 7 days
 Last pass    [TIME]: sent 1 event, dropped 1 malformed
 Hooks        none installed
@@ -296,7 +296,7 @@ Next: to look for the cause, run: telemetry-upload doctor --online; to try at on
 Telemetry    on, for atomic
 Goes to      127.0.0.1
 Waiting      1 event, 1 KB, the oldest [AGE] old
-Delivered    0 events since [TIME], 0 in the last 7 days
+Delivered    0 events since [DAY], 0 in the last 7 days
 Dropped      none
 Last pass    [TIME]: sent 0 events, kept 1 for the next pass
 Hooks        none installed
@@ -315,7 +315,7 @@ Next: to look for the cause, run: telemetry-upload doctor --online; to try at on
 Telemetry    on, for atomic
 Goes to      ingestion.invalid
 Waiting      1 event, 1 KB, the oldest [AGE] old
-Delivered    0 events since [TIME], 0 in the last 7 days
+Delivered    0 events since [DAY], 0 in the last 7 days
 Dropped      none
 Last pass    [TIME]: sent 0 events, kept 1 for the next pass
 Hooks        none installed
@@ -336,7 +336,7 @@ Next: to look for the cause, run: telemetry-upload doctor --online; to try at on
 Telemetry    on, for atomic
 Goes to      localhost
 Waiting      1 event, 1 KB, the oldest [AGE] old
-Delivered    0 events since [TIME], 0 in the last 7 days
+Delivered    0 events since [DAY], 0 in the last 7 days
 Dropped      none
 Last pass    [TIME]: sent 0 events, kept 1 for the next pass
 Hooks        none installed
@@ -357,7 +357,7 @@ Next: set that right, then run: telemetry-upload --flush
 Telemetry    on, for atomic
 Goes to      127.0.0.1
 Waiting      1 event, 1 KB, the oldest [AGE] old
-Delivered    0 events since [TIME], 0 in the last 7 days
+Delivered    0 events since [DAY], 0 in the last 7 days
 Dropped      none
 Last pass    [TIME]: sent 0 events, kept 1 for the next pass
 Not before   [TIME]
@@ -376,7 +376,7 @@ Next: set that right, then run: telemetry-upload --flush
 Telemetry    on, for atomic
 Goes to      127.0.0.1
 Waiting      1 event, 1 KB, the oldest [AGE] old
-Delivered    0 events since [TIME], 0 in the last 7 days
+Delivered    0 events since [DAY], 0 in the last 7 days
 Dropped      none
 Last pass    [TIME]: sent 0 events, kept 1 for the next pass
 Not before   [TIME]
@@ -395,7 +395,7 @@ Next: the next pass tries after [TIME]; to try at once, run: telemetry-upload --
 Telemetry    on, for atomic
 Goes to      127.0.0.1
 Waiting      1 event, 1 KB, the oldest [AGE] old
-Delivered    0 events since [TIME], 0 in the last 7 days
+Delivered    0 events since [DAY], 0 in the last 7 days
 Dropped      none
 Last pass    [TIME]: sent 0 events, kept 1 for the next pass
 Not before   [TIME]
@@ -415,7 +415,7 @@ Next: the next pass tries after [TIME]; to try at once, run: telemetry-upload --
 Telemetry    on, for atomic
 Goes to      127.0.0.1
 Waiting      1 event, 1 KB, the oldest [AGE] old
-Delivered    0 events since [TIME], 0 in the last 7 days
+Delivered    0 events since [DAY], 0 in the last 7 days
 Dropped      none
 Last pass    [TIME]: sent 0 events, kept 1 for the next pass
 Not before   [TIME]
@@ -434,7 +434,7 @@ Next: to look for the cause, run: telemetry-upload doctor --online; to try at on
 Telemetry    on, for atomic
 Goes to      127.0.0.1
 Waiting      1 event, 1 KB, the oldest [AGE] old
-Delivered    0 events since [TIME], 0 in the last 7 days
+Delivered    0 events since [DAY], 0 in the last 7 days
 Dropped      none
 Last pass    [TIME]: sent 0 events, kept 1 for the next pass
 Hooks        none installed
@@ -453,7 +453,7 @@ Next: to look for the cause, run: telemetry-upload doctor --online; to try at on
 Telemetry    on, for atomic
 Goes to      127.0.0.1
 Waiting      1 event, 1 KB, the oldest [AGE] old
-Delivered    0 events since [TIME], 0 in the last 7 days
+Delivered    0 events since [DAY], 0 in the last 7 days
 Dropped      none
 Last pass    [TIME]: sent 0 events, kept 1 for the next pass
 Hooks        none installed
@@ -473,7 +473,7 @@ Next: to look for the cause, run: telemetry-upload doctor --online; to try at on
 Telemetry    on, for atomic
 Goes to      127.0.0.1
 Waiting      1 event, 1 KB, the oldest [AGE] old
-Delivered    0 events since [TIME], 0 in the last 7 days
+Delivered    0 events since [DAY], 0 in the last 7 days
 Dropped      none
 Last pass    [TIME]: sent 0 events, kept 1 for the next pass
 Hooks        none installed
@@ -492,7 +492,7 @@ All is well; nothing waits.
 Telemetry    on, for atomic
 Goes to      127.0.0.1
 Waiting      nothing
-Delivered    1 event since [TIME], 1 in the last 7 days
+Delivered    1 event since [DAY], 1 in the last 7 days
 Dropped      none
 Last pass    [TIME]: sent 1 event
 Last trouble [TIME]: the server answered 503
@@ -576,7 +576,7 @@ Next: set the clock right; until then no event is dropped for its age
 Telemetry    on, for atomic
 Goes to      127.0.0.1
 Waiting      nothing
-Delivered    1 event since [TIME], 1 in the last 7 days
+Delivered    1 event since [DAY], 1 in the last 7 days
 Dropped      none
 Last pass    [TIME]: sent 1 event
 Hooks        none installed
