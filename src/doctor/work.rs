@@ -7,7 +7,7 @@ use crate::holder;
 use crate::host_settings::{self, Found, Standing};
 use crate::hosts::place::FOLDERS_SEARCHED;
 use crate::state::State;
-use crate::wording::minute;
+use crate::wording::{grouped, minute};
 use std::fs;
 use std::path::Path;
 
@@ -70,6 +70,12 @@ fn clock(subject: &Subject, state: &State) -> Check {
     }
     if !Clock::read(subject.now, state.clock.as_ref()).credible {
         let words = format!("was set by more than an hour since the last pass, and says {shown}");
+        return Check::warning(NAME, words, advice);
+    }
+    if let Some(seconds) = state.server_ahead_s {
+        let minutes = grouped(seconds.unsigned_abs() / 60);
+        let way = if seconds > 0 { "behind" } else { "ahead of" };
+        let words = format!("says {shown}, {minutes} minutes {way} the server's at the last pass");
         return Check::warning(NAME, words, advice);
     }
     Check::ok(NAME, "can be right; --online compares it with the server's")

@@ -666,6 +666,14 @@ fn a_clock_that_was_set_is_a_warning() {
 }
 
 #[test]
+fn a_clock_that_differed_from_the_servers_is_a_warning() {
+    let sandbox = at_work();
+    sandbox.write("upload/state.json", r#"{"serverAheadS": 7200}"#);
+    let words = "120 minutes behind the server's at the last pass";
+    only(&sandbox, &[], "clock", "warning", words, 0);
+}
+
+#[test]
 fn a_folder_that_cannot_be_written_is_a_problem() {
     let sandbox = at_work();
     chmod(&sandbox.data(), 0o500);
