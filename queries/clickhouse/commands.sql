@@ -13,6 +13,7 @@ WITH arrivals AS (
         nullIf(JSONExtractString(line, 'data', 'baseData', 'properties', 'agent_type'), '') AS agent,
         nullIf(JSONExtractString(line, 'data', 'baseData', 'properties', 'command'), '') AS command,
         nullIf(JSONExtractString(line, 'data', 'baseData', 'properties', 'time_adjusted'), '') AS adjusted,
+        JSONExtractString(line, 'data', 'baseData', 'properties', 'commands') AS list,
         JSONExtractString(line, 'data', 'baseData', 'properties', 'success') AS success,
         toString(toDate(happened)) AS day,
         if(id = '', toString(generateUUIDv4()), id) AS key
@@ -25,6 +26,17 @@ WITH arrivals AS (
     SELECT * FROM lines
     ORDER BY sent
     LIMIT 1 BY key
+), said AS (
+    SELECT command, person, session, success FROM events
+    WHERE command IS NOT NULL
+), listed AS ( -- but not what the session has said one by one
+    SELECT arrayJoin(splitByChar(',', list)) AS command, person, session, success FROM events
+    WHERE events.command IS NULL
+      AND (session IS NULL OR session NOT IN (SELECT session FROM said WHERE session IS NOT NULL))
+), uses AS (
+    SELECT * FROM said
+    UNION ALL
+    SELECT * FROM listed WHERE command <> ''
 )
 SELECT
     command,
@@ -34,7 +46,6 @@ SELECT
     countIf(success = 'true') AS succeeded,
     countIf(success = 'false') AS failed,
     intDiv(succeeded * 100, nullIf(succeeded + failed, 0)) AS success_percent
-FROM events
-WHERE command IS NOT NULL
+FROM uses
 GROUP BY command
 ORDER BY events DESC, command;

@@ -13,6 +13,7 @@ WITH arrivals AS (
         nullIf(JSONExtractString(line, 'data', 'baseData', 'properties', 'agent_type'), '') AS agent,
         nullIf(JSONExtractString(line, 'data', 'baseData', 'properties', 'command'), '') AS command,
         nullIf(JSONExtractString(line, 'data', 'baseData', 'properties', 'time_adjusted'), '') AS adjusted,
+        JSONExtractString(line, 'data', 'baseData', 'properties', 'commands') AS list,
         JSONExtractString(line, 'data', 'baseData', 'properties', 'success') AS success,
         toString(toDate(happened)) AS day,
         if(id = '', toString(generateUUIDv4()), id) AS key

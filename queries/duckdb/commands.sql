@@ -16,6 +16,7 @@ WITH stored AS (
         nullif(line ->> '$.data.baseData.properties.agent_type', '') AS agent,
         nullif(line ->> '$.data.baseData.properties.command', '') AS command,
         nullif(line ->> '$.data.baseData.properties.time_adjusted', '') AS adjusted,
+        line ->> '$.data.baseData.properties.commands' AS list,
         line ->> '$.data.baseData.properties.success' AS success,
         strftime(happened, '%Y-%m-%d') AS day,
         coalesce(id, uuid()::VARCHAR) AS key
@@ -27,6 +28,17 @@ WITH stored AS (
 ), events AS ( -- an event that arrived twice counts once
     SELECT * FROM lines
     QUALIFY row_number() OVER (PARTITION BY key ORDER BY sent) = 1
+), said AS (
+    SELECT command, person, session, success FROM events
+    WHERE command IS NOT NULL
+), listed AS ( -- but not what the session has said one by one
+    SELECT unnest(string_split(list, ',')) AS command, person, session, success FROM events
+    WHERE events.command IS NULL
+      AND (session IS NULL OR session NOT IN (SELECT session FROM said WHERE session IS NOT NULL))
+), uses AS (
+    SELECT * FROM said
+    UNION ALL
+    SELECT * FROM listed WHERE command <> ''
 )
 SELECT
     command,
@@ -36,7 +48,6 @@ SELECT
     count_if(success = 'true') AS succeeded,
     count_if(success = 'false') AS failed,
     succeeded * 100 // nullif(succeeded + failed, 0) AS success_percent
-FROM events
-WHERE command IS NOT NULL
+FROM uses
 GROUP BY command
 ORDER BY events DESC, command;

@@ -16,6 +16,7 @@ WITH stored AS (
         nullif(line ->> '$.data.baseData.properties.agent_type', '') AS agent,
         nullif(line ->> '$.data.baseData.properties.command', '') AS command,
         nullif(line ->> '$.data.baseData.properties.time_adjusted', '') AS adjusted,
+        line ->> '$.data.baseData.properties.commands' AS list,
         line ->> '$.data.baseData.properties.success' AS success,
         strftime(happened, '%Y-%m-%d') AS day,
         coalesce(id, uuid()::VARCHAR) AS key

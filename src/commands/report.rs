@@ -22,6 +22,7 @@ pub fn run(flags: &Report, env: &BTreeMap<String, String>) -> Result<ExitCode> {
     };
     let mut reckoning = Reckoning::new(flags.since.moment(now), &by);
     let looked_in = read(&mut reckoning, flags, env, now)?;
+    reckoning.close();
     complain(&reckoning);
     if flags.form.json {
         terminal::print_json(&report::json(&reckoning, &by, now));

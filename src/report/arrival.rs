@@ -27,6 +27,8 @@ pub(super) struct Arrival {
     pub agent: Option<String>,
     /// The command.
     pub command: Option<String>,
+    /// The commands of a session, joined by commas.
+    pub commands: Option<String>,
     /// Whether it succeeded.
     pub success: Option<bool>,
 }
@@ -57,6 +59,7 @@ impl Arrival {
             version: text(tags.version),
             agent: text(properties.agent_type),
             command: text(properties.command),
+            commands: text(properties.commands),
             success: match text(properties.success).as_deref() {
                 Some("true") => Some(true),
                 Some("false") => Some(false),
@@ -112,6 +115,7 @@ struct Properties {
     event_id: Value,
     agent_type: Value,
     command: Value,
+    commands: Value,
     success: Value,
 }
 

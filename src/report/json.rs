@@ -1,6 +1,7 @@
 //! A report as one JSON object.
 
-use super::reckoning::{By, Delay, Reckoning, Row};
+use super::reckoning::{Delay, Reckoning};
+use super::tally::{By, Row};
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde_json::{Map, Value, json};
 

@@ -7,8 +7,8 @@
 //!   count one each.
 //! - The time of an event is when it happened, `timestamp`; where it says nothing, when it was sent.
 //! - People are anonymous ids, which change every month.
-//! - A command is counted where an event says it in `command`. The `commands` of an `agent_session`
-//!   repeat those of its `agent_command`s, and are not counted.
+//! - A command is counted where an event says it in `command`, and where it stands in the `commands` of a
+//!   session, unless that session said its commands one by one: then the list only repeats them.
 //! - The rate of success is that of the events that say `success`.
 
 mod arrival;
@@ -18,10 +18,12 @@ mod screen;
 mod since;
 mod sources;
 mod table;
+mod tally;
 
 pub use json::json;
-pub use reckoning::{By, Delay, Reckoning, Row};
+pub use reckoning::{Delay, Reckoning};
 pub use screen::{Lines, overview, single};
 pub use since::Since;
 pub use sources::{read_application, read_store};
 pub use table::Table;
+pub use tally::{By, Row};

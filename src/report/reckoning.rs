@@ -1,11 +1,10 @@
-//! Arrivals → numbers. What is held are the ids of events, people and sessions, as 64-bit hashes, and
-//! the names that are counted by; never the events themselves.
+//! Arrivals → numbers. What is held are the ids of events, people and sessions, as 64-bit hashes, the
+//! names that are counted by, and the lists of commands until it is known which of them repeat others.
 
 use super::arrival::Arrival;
-use anyhow::{Result, bail};
+use super::tally::{self, By, Row, Said, Tallies, Tally};
 use chrono::{DateTime, Utc};
-use std::borrow::Cow;
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashSet};
 use std::hash::{BuildHasher, RandomState};
 use std::path::PathBuf;
 
@@ -14,94 +13,6 @@ const IDS_MAX: usize = 5_000_000;
 
 /// What a delay is called where there was none to speak of.
 const IN_TIME: &str = "in time";
-
-/// What events are counted by.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum By {
-    /// The day it happened on, in UTC.
-    Day,
-    /// The command.
-    Command,
-    /// The version of the application.
-    Version,
-    /// The agent.
-    Agent,
-    /// The application.
-    Host,
-}
-
-impl By {
-    /// All of them.
-    pub const ALL: [By; 5] = [By::Day, By::Command, By::Version, By::Agent, By::Host];
-
-    /// The word for it in arguments and headings.
-    pub fn name(self) -> &'static str {
-        match self {
-            By::Day => "day",
-            By::Command => "command",
-            By::Version => "version",
-            By::Agent => "agent",
-            By::Host => "host",
-        }
-    }
-
-    /// The one of this name.
-    ///
-    /// # Errors
-    /// Which there are.
-    pub fn from_name(name: &str) -> Result<By> {
-        let found = By::ALL.into_iter().find(|by| by.name() == name);
-        match found {
-            Some(by) => Ok(by),
-            None => bail!("there are day, command, version, agent and host"),
-        }
-    }
-
-    fn key(self, arrival: &Arrival) -> Option<Cow<'_, str>> {
-        let said = match self {
-            By::Day => return Some(day(arrival.happened).into()),
-            By::Command => &arrival.command,
-            By::Version => &arrival.version,
-            By::Agent => &arrival.agent,
-            By::Host => &arrival.host,
-        };
-        said.as_deref().map(Cow::from)
-    }
-}
-
-/// Some events, counted.
-#[derive(Clone, Debug, Default)]
-struct Tally {
-    events: u64,
-    people: HashSet<u64>,
-    sessions: HashSet<u64>,
-    succeeded: u64,
-    failed: u64,
-}
-
-/// The numbers of some events.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Row {
-    /// What they have in common; empty where that is nothing.
-    pub name: String,
-    /// How many.
-    pub events: u64,
-    /// Anonymous ids.
-    pub people: u64,
-    /// Sessions.
-    pub sessions: u64,
-    /// Those that say they succeeded.
-    pub succeeded: u64,
-    /// Those that say they failed.
-    pub failed: u64,
-}
-
-impl Row {
-    /// Of a hundred that say either, how many succeeded, rounded down: 100 means all of them.
-    pub fn success_percent(&self) -> Option<u64> {
-        (self.succeeded * 100).checked_div(self.succeeded + self.failed)
-    }
-}
 
 /// How late events were sent.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -140,7 +51,12 @@ pub struct Reckoning {
     /// How late they were sent, by the kind of the delay.
     pub delays: BTreeMap<String, Delay>,
     all: Tally,
-    groups: BTreeMap<By, HashMap<String, Tally>>,
+    groups: BTreeMap<By, Tallies>,
+    silent: BTreeMap<By, u64>,
+    /// Sessions that said their commands one by one.
+    spoken: HashSet<u64>,
+    /// Commands that a session said at its end; a summary only, if it is one of those.
+    lists: Vec<(Said, String)>,
     ids: HashSet<u64>,
     ids_max: usize,
     hash: RandomState,
@@ -163,7 +79,10 @@ impl Reckoning {
             changed: Vec::new(),
             delays: BTreeMap::new(),
             all: Tally::default(),
-            groups: by.iter().map(|by| (*by, HashMap::new())).collect(),
+            groups: by.iter().map(|by| (*by, Tallies::new())).collect(),
+            silent: BTreeMap::new(),
+            spoken: HashSet::new(),
+            lists: Vec::new(),
             ids: HashSet::new(),
             ids_max: IDS_MAX,
             hash: RandomState::new(),
@@ -200,27 +119,23 @@ impl Reckoning {
 
     fn count(&mut self, arrival: &Arrival) {
         let hash = |id: &String| self.hash.hash_one(id);
-        let (person, session) = (
-            arrival.person.as_ref().map(hash),
-            arrival.session.as_ref().map(hash),
-        );
-        let note = |tally: &mut Tally| {
-            tally.events += 1;
-            tally.people.extend(person);
-            tally.sessions.extend(session);
-            tally.succeeded += u64::from(arrival.success == Some(true));
-            tally.failed += u64::from(arrival.success == Some(false));
+        let said = Said {
+            person: arrival.person.as_ref().map(hash),
+            session: arrival.session.as_ref().map(hash),
+            success: arrival.success,
         };
-        note(&mut self.all);
+        self.all.note(said);
         for (by, tallies) in &mut self.groups {
-            let Some(key) = by.key(arrival) else {
-                continue;
-            };
-            // Most names are there already, and need no copy.
-            match tallies.get_mut(key.as_ref()) {
-                Some(tally) => note(tally),
-                None => note(tallies.entry(key.into_owned()).or_default()),
+            match by.key(arrival) {
+                Some(key) => tally::note(tallies, &key, said),
+                None if *by == By::Command && arrival.commands.is_some() => {}
+                None => *self.silent.entry(*by).or_default() += 1,
             }
+        }
+        match (&arrival.command, &arrival.commands) {
+            (Some(_), _) => self.spoken.extend(said.session),
+            (None, Some(list)) => self.lists.push((said, list.clone())),
+            (None, None) => {}
         }
         let kind = arrival.adjusted.as_deref().unwrap_or(IN_TIME);
         let delay = self.delays.entry(kind.to_owned()).or_default();
@@ -235,6 +150,29 @@ impl Reckoning {
         } else {
             delay.hours_max.max(hours)
         };
+    }
+
+    /// Counts the commands that were only said in a list; to be called when everything is read.
+    pub fn close(&mut self) {
+        let Some(tallies) = self.groups.get_mut(&By::Command) else {
+            return;
+        };
+        for (said, list) in self.lists.drain(..) {
+            if said
+                .session
+                .is_some_and(|session| self.spoken.contains(&session))
+            {
+                continue;
+            }
+            for command in list.split(',').filter(|command| !command.is_empty()) {
+                tally::note(tallies, command, said);
+            }
+        }
+    }
+
+    /// Events that say nothing of this.
+    pub fn silent(&self, by: By) -> u64 {
+        self.silent.get(&by).copied().unwrap_or(0)
     }
 
     /// All events.
@@ -260,23 +198,6 @@ impl Reckoning {
     }
 }
 
-impl Tally {
-    fn row(&self, name: &str) -> Row {
-        Row {
-            name: name.to_owned(),
-            events: self.events,
-            people: self.people.len() as u64,
-            sessions: self.sessions.len() as u64,
-            succeeded: self.succeeded,
-            failed: self.failed,
-        }
-    }
-}
-
-fn day(at: DateTime<Utc>) -> String {
-    at.date_naive().to_string()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -294,6 +215,7 @@ mod tests {
             version: None,
             agent: None,
             command: Some("init".to_owned()),
+            commands: None,
             success: Some(true),
         }
     }
@@ -333,6 +255,33 @@ mod tests {
     }
 
     #[test]
+    fn a_list_of_commands_counts_unless_its_session_said_them_one_by_one() {
+        let mut reckoning = reckoning();
+        let list = |session: Option<&str>| Arrival {
+            session: session.map(str::to_owned),
+            command: None,
+            commands: Some("/push,init,/push,".to_owned()),
+            ..arrival(None, "2026-11-20T12:00:00Z")
+        };
+        reckoning.add(&list(Some("spoken")));
+        reckoning.add(&Arrival {
+            session: Some("spoken".to_owned()),
+            ..arrival(None, "2026-11-20T12:00:00Z")
+        });
+        reckoning.add(&list(Some("silent")));
+        reckoning.add(&list(None));
+        reckoning.close();
+        let rows = reckoning.rows(By::Command);
+        let counted: Vec<(&str, u64)> = rows
+            .iter()
+            .map(|row| (row.name.as_str(), row.events))
+            .collect();
+        assert_eq!(counted, [("/push", 4), ("init", 3)]);
+        assert_eq!(reckoning.silent(By::Command), 0);
+        assert_eq!(reckoning.silent(By::Agent), 4);
+    }
+
+    #[test]
     fn more_events_than_can_be_told_apart_are_not_counted_and_said() {
         let mut reckoning = reckoning();
         reckoning.ids_max = 2;
@@ -343,23 +292,5 @@ mod tests {
             (reckoning.total().events, reckoning.copies, reckoning.beyond),
             (2, 1, 2)
         );
-    }
-
-    #[test]
-    fn only_when_all_succeeded_are_they_a_hundred_of_a_hundred() {
-        for (succeeded, failed, expected) in [
-            (0, 0, None),
-            (0, 3, Some(0)),
-            (1, 1, Some(50)),
-            (999, 1, Some(99)),
-            (3, 0, Some(100)),
-        ] {
-            let row = Row {
-                succeeded,
-                failed,
-                ..Row::default()
-            };
-            assert_eq!(row.success_percent(), expected);
-        }
     }
 }

@@ -1,7 +1,8 @@
 //! A report on one screen.
 
-use super::reckoning::{By, Reckoning, Row};
+use super::reckoning::Reckoning;
 use super::table::{Table, percent};
+use super::tally::{By, Row};
 use crate::terminal::Tone;
 use crate::wording::{counted, grouped, minute};
 
@@ -68,7 +69,7 @@ pub fn overview(reckoning: &Reckoning, columns: Option<usize>) -> Lines {
 pub fn single(reckoning: &Reckoning, by: By, columns: Option<usize>) -> Lines {
     let rows = reckoning.rows(by);
     let mut lines = in_tones(&Table::for_people(by, &rows), columns);
-    let silent = reckoning.total().events - rows.iter().map(|row| row.events).sum::<u64>();
+    let silent = reckoning.silent(by);
     if silent > 0 {
         let silent = counted(silent, "event");
         lines.push((Tone::Aside, format!("no {}: {silent}", by.name())));

@@ -1,7 +1,7 @@
 //! Rows, as a table for a person, for a spreadsheet, or for a page of Markdown. The names in it are
 //! other people's, and are given no way to be more than names.
 
-use super::reckoning::{By, Row};
+use super::tally::{By, Row};
 use crate::terminal;
 use crate::wording::grouped;
 

@@ -87,9 +87,11 @@ fn the_overview_fits_on_a_screen() {
 2 anonymous ids, 4 sessions, 3 active days (in UTC)
 
 command        events  share  success
-init                3   50 %     50 %
-status              2   33 %    100 %
-/create-gh-pr       1   16 %    100 %
+/commit             3   25 %        -
+/push               3   25 %        -
+init                3   25 %     50 %
+status              2   16 %    100 %
+/create-gh-pr       1    8 %    100 %
 
 agent     sessions  events
 claude           2       2
@@ -111,10 +113,11 @@ telemetry-upload: skipped 2 damaged lines
 fn one_table_by_command() {
     run(&Sandbox::new(), &["--by", "command"]).says(str![[r#"
 command        events  people  sessions  success
+/commit             3       1         3        -
+/push               3       1         3        -
 init                3       1         1     50 %
 status              2       1         1    100 %
 /create-gh-pr       1       1         1    100 %
-no command: 3 events
 
 copies of an event, not counted again: 1
 --- stderr
@@ -179,6 +182,8 @@ fn json_is_one_object_with_everything() {
     assert_eq!(
         by["command"],
         json!([
+            {"command": "/commit", "events": 3, "people": 1, "sessions": 3, "succeeded": 0, "failed": 0, "successPercent": null},
+            {"command": "/push", "events": 3, "people": 1, "sessions": 3, "succeeded": 0, "failed": 0, "successPercent": null},
             {"command": "init", "events": 3, "people": 1, "sessions": 1, "succeeded": 1, "failed": 1, "successPercent": 50},
             {"command": "status", "events": 2, "people": 1, "sessions": 1, "succeeded": 2, "failed": 0, "successPercent": 100},
             {"command": "/create-gh-pr", "events": 1, "people": 1, "sessions": 1, "succeeded": 1, "failed": 0, "successPercent": 100},
@@ -293,6 +298,38 @@ upload/sent.jsonl keeps the last 2 MB; a store of the emulator's keeps everythin
 --- exit 0
 
 "#]]);
+}
+
+#[test]
+fn a_command_that_a_session_repeats_at_its_end_counts_once() {
+    let now = telemetry_upload::world::now().to_rfc3339();
+    let line = |event: Value| {
+        let mut event = event;
+        event["timestamp"] = now.clone().into();
+        event.to_string()
+    };
+    let sandbox = Sandbox::new()
+        .line(&line(
+            json!({"name": "agent_command", "sessionId": "s-1", "command": "/commit"}),
+        ))
+        .line(&line(
+            json!({"name": "agent_session", "sessionId": "s-1", "commands": ["/commit"]}),
+        ))
+        .line(&line(
+            json!({"name": "agent_session", "sessionId": "s-2", "commands": ["/push", "/commit"]}),
+        ));
+    let report = report_of(&sandbox);
+    let rows = report["by"]["command"].as_array().unwrap();
+    let counted: Vec<(&str, u64)> = rows
+        .iter()
+        .map(|row| {
+            (
+                row["command"].as_str().unwrap(),
+                row["events"].as_u64().unwrap(),
+            )
+        })
+        .collect();
+    assert_eq!(counted, [("/commit", 2), ("/push", 1)]);
 }
 
 #[test]
@@ -512,7 +549,7 @@ fn a_terminal_with_room_shows_bars_and_a_narrow_one_does_not() {
     let wide = on_terminal(&sandbox, 80, &args);
     assert!(
         wide.contains(&format!(
-            "init                3   50 %     50 %  {}\r\n",
+            "init                3   25 %     50 %  {}\r\n",
             "█".repeat(30)
         )),
         "{wide}"

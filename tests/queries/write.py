@@ -59,10 +59,13 @@ let events = lines
     | summarize arg_min(sent, *) by key; // an event that arrived twice counts once
 """
 
-KQL_BY = """\
+KQL_NAMED = """\
 events
 | extend {name} = {expression}, success = tostring({properties}.success)
-{named}| summarize
+"""
+
+KQL_BY = """\
+{counted}{named}| summarize
     events = count(),
     people = count_distinctif({person}, isnotempty({person})),
     sessions = count_distinctif({session}, isnotempty({session})),
@@ -71,6 +74,19 @@ events
     by {name}
 | extend success_percent = succeeded * 100 / (succeeded + failed)
 | order by {order}
+"""
+
+# Before the commands are counted: each event that says one, and each name of a list that repeats none.
+KQL_COMMANDS = """\
+let seen = events
+    | extend command = tostring({properties}.command), list = tostring({properties}.commands);
+let said = seen | where isnotempty(command);
+let listed = seen // but not what the session has said one by one
+    | where isempty(command) and {session} !in ((said | where isnotempty({session}) | project {session}))
+    | project-away command
+    | mv-expand command = split(list, ",") to typeof(string);
+union said, listed
+| extend success = tostring({properties}.success)
 """
 
 KQL_LATENESS = """\
@@ -105,6 +121,7 @@ WITH stored AS (
         nullif(line ->> '$.data.baseData.properties.agent_type', '') AS agent,
         nullif(line ->> '$.data.baseData.properties.command', '') AS command,
         nullif(line ->> '$.data.baseData.properties.time_adjusted', '') AS adjusted,
+        line ->> '$.data.baseData.properties.commands' AS list,
         line ->> '$.data.baseData.properties.success' AS success,
         strftime(happened, '%Y-%m-%d') AS day,
         coalesce(id, uuid()::VARCHAR) AS key
@@ -134,6 +151,7 @@ WITH arrivals AS (
         nullIf(JSONExtractString(line, 'data', 'baseData', 'properties', 'agent_type'), '') AS agent,
         nullIf(JSONExtractString(line, 'data', 'baseData', 'properties', 'command'), '') AS command,
         nullIf(JSONExtractString(line, 'data', 'baseData', 'properties', 'time_adjusted'), '') AS adjusted,
+        JSONExtractString(line, 'data', 'baseData', 'properties', 'commands') AS list,
         JSONExtractString(line, 'data', 'baseData', 'properties', 'success') AS success,
         toString(toDate(happened)) AS day,
         if(id = '', toString(generateUUIDv4()), id) AS key
@@ -149,6 +167,21 @@ WITH arrivals AS (
 )
 """
 
+SQL_COMMANDS = """\
+, said AS (
+    SELECT command, person, session, success FROM events
+    WHERE command IS NOT NULL
+), listed AS ( -- but not what the session has said one by one
+    SELECT {each} AS command, person, session, success FROM events
+    WHERE events.command IS NULL
+      AND (session IS NULL OR session NOT IN (SELECT session FROM said WHERE session IS NOT NULL))
+), uses AS (
+    SELECT * FROM said
+    UNION ALL
+    SELECT * FROM listed WHERE command <> ''
+)
+"""
+
 SQL_BY = """\
 SELECT
     {name},
@@ -158,7 +191,7 @@ SELECT
     {count_if}(success = 'true') AS succeeded,
     {count_if}(success = 'false') AS failed,
     {percent} AS success_percent
-FROM events
+FROM {source}
 {named}GROUP BY {name}
 ORDER BY {order};
 """
@@ -166,6 +199,7 @@ ORDER BY {order};
 SQL = {
     "duckdb": {
         "head": DUCKDB_HEAD,
+        "each": "unnest(string_split(list, ','))",
         "count_if": "count_if",
         "percent": "succeeded * 100 // nullif(succeeded + failed, 0)",
         "lateness": """\
@@ -188,6 +222,7 @@ FROM lines;
     },
     "clickhouse": {
         "head": CLICKHOUSE_HEAD,
+        "each": "arrayJoin(splitByChar(',', list))",
         "count_if": "countIf",
         "percent": "intDiv(succeeded * 100, nullIf(succeeded + failed, 0))",
         "lateness": """\
@@ -218,7 +253,6 @@ def order(name: str, ascending: str) -> str:
 def kql(dialect: dict) -> dict[str, str]:
     expressions = {
         "day": "startofday(happened)",
-        "command": "tostring({properties}.command)",
         "agent": "tostring({properties}.agent_type)",
         "version": "{version}",
         "host": "{host}",
@@ -226,12 +260,12 @@ def kql(dialect: dict) -> dict[str, str]:
     head = KQL_HEAD.format(**dialect)
     written = {}
     for question, (words, name) in COUNTED_BY.items():
-        by = KQL_BY.format(
-            **dialect,
-            name=name,
-            named="" if name == "day" else f"| where isnotempty({name})\n",
-            expression=expressions[name].format(**dialect),
-            order=order(name, " asc"))
+        if name == "command":
+            counted = KQL_COMMANDS.format(**dialect)
+        else:
+            counted = KQL_NAMED.format(**dialect, name=name, expression=expressions[name].format(**dialect))
+        named = "" if name == "day" else f"| where isnotempty({name})\n"
+        by = KQL_BY.format(**dialect, counted=counted, name=name, named=named, order=order(name, " asc"))
         written[question] = f"// {words}\n{head}{KQL_FOLD}{by}"
     written["lateness"] = f"// {LATENESS}\n{head}{KQL_FOLD}{KQL_LATENESS.format(**dialect)}"
     written["duplicates"] = f"// {DUPLICATES}\n{head}{KQL_DUPLICATES}"
@@ -241,9 +275,11 @@ def kql(dialect: dict) -> dict[str, str]:
 def sql(dialect: dict) -> dict[str, str]:
     written = {}
     for question, (words, name) in COUNTED_BY.items():
-        named = "" if name == "day" else f"WHERE {name} IS NOT NULL\n"
-        by = SQL_BY.format(**dialect, name=name, named=named, order=order(name, ""))
-        written[question] = f"-- {words}\n{dialect['head']}{by}"
+        named = f"WHERE {name} IS NOT NULL\n" if name in ("agent", "version", "host") else ""
+        uses = SQL_COMMANDS.format(**dialect) if name == "command" else "\n"
+        source = "uses" if name == "command" else "events"
+        by = SQL_BY.format(**dialect, name=name, named=named, source=source, order=order(name, ""))
+        written[question] = f"-- {words}\n{dialect['head'].rstrip()}{uses}{by}"
     written["lateness"] = f"-- {LATENESS}\n{dialect['head']}{dialect['lateness']}"
     written["duplicates"] = f"-- {DUPLICATES}\n{dialect['head']}{dialect['duplicates']}"
     return written
