@@ -18,6 +18,8 @@ mod subcommands;
 pub use doctor::*;
 pub use report::*;
 pub use seeing::*;
+mod schedule;
+pub use schedule::*;
 pub use subcommands::*;
 
 /// Upload usage telemetry from a local JSONL buffer to Azure Application Insights
@@ -101,6 +103,8 @@ pub enum Command {
     Doctor(Doctor),
     /// Say what was used, how often and how well, from the events on this machine
     Report(Report),
+    /// Have a pass run every so often, by systemd, launchd or cron
+    Schedule(Schedule),
 }
 
 /// One pass.

@@ -86,8 +86,9 @@
 //! configuration read from the current directory, no retry that outlives the pass.
 //!
 //! Threads: the watchdog's ([`watchdog`]), one for the pass and one for the lookup of a host, because a
-//! pass must end whatever DNS, TLS or a server does; and the emulator's, one a connection, because a
-//! scripted hang must not stop its other clients.
+//! pass must end whatever DNS, TLS or a server does; the emulator's, one a connection, because a
+//! scripted hang must not stop its other clients; and [`schedule`]'s, for the pipes of a scheduler's
+//! program, which may hang as well.
 
 #![doc(html_no_source)]
 
@@ -152,6 +153,7 @@ pub mod watchdog;
 pub mod world;
 
 pub mod host_settings;
+pub mod schedule;
 
 pub mod journal;
 pub mod ledger;

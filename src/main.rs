@@ -30,6 +30,7 @@ fn main() -> ExitCode {
         Some(Command::Hooks(hooks)) => commands::hooks::run(&hooks.action, &env),
         Some(Command::Doctor(doctor)) => commands::doctor::run(doctor, &env),
         Some(Command::Report(report)) => commands::report::run(report, &env),
+        Some(Command::Schedule(schedule)) => commands::schedule::run(&schedule.action, &env),
     };
     done.unwrap_or_else(|err| {
         terminal::complain(&format!("{err:#}"));

@@ -10,3 +10,4 @@ pub mod pass;
 pub mod record;
 pub mod report;
 pub mod status;
+pub mod schedule;

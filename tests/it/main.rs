@@ -48,6 +48,7 @@ mod race;
 mod record;
 mod replies;
 mod report;
+mod schedule;
 mod scripts;
 mod security;
 mod snapshots;

@@ -1,0 +1,48 @@
+//! Which scheduler: the one that answers.
+
+use super::tool::{self, QUESTION_MAX};
+use super::{Env, Scheduler};
+use anyhow::{Result, bail};
+
+/// The scheduler that was asked for, or the one of this machine: launchd, or systemd if the person's own
+/// answers, or cron.
+///
+/// # Errors
+/// There is none.
+pub fn choose(asked_for: Option<Scheduler>, env: &Env) -> Result<Scheduler> {
+    let is_there = |name| tool::find(name, env).is_some();
+    match asked_for {
+        Some(scheduler) => Ok(scheduler),
+        None if is_there("launchctl") => Ok(Scheduler::Launchd),
+        None if systemd_answers(env) => Ok(Scheduler::Systemd),
+        None if is_there("crontab") => Ok(Scheduler::Cron),
+        None => bail!(
+            "there is no scheduler here: no launchctl, no systemd that answers this user, no crontab; \
+             telemetry-upload schedule print shows what to set up by hand"
+        ),
+    }
+}
+
+/// The same for a person who does it by hand, and may do it elsewhere: nothing is asked.
+pub fn choose_to_print(asked_for: Option<Scheduler>, env: &Env) -> Scheduler {
+    let is_there = |name| tool::find(name, env).is_some();
+    match asked_for {
+        Some(scheduler) => scheduler,
+        None if is_there("launchctl") => Scheduler::Launchd,
+        None if is_there("systemctl") => Scheduler::Systemd,
+        None => Scheduler::Cron,
+    }
+}
+
+/// systemctl is in many containers, and of people logged in by `su` no systemd of their own runs.
+pub(super) fn systemd_answers(env: &Env) -> bool {
+    tool::find("systemctl", env).is_some_and(|systemctl| {
+        tool::run(
+            &systemctl,
+            &["--user", "show-environment"],
+            b"",
+            QUESTION_MAX,
+        )
+        .is_ok_and(|said| said.is_success)
+    })
+}
