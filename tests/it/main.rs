@@ -38,6 +38,7 @@ mod hook;
 mod hooks_anywhere;
 mod hooks_install;
 mod inspect;
+mod install;
 mod law;
 mod limits;
 mod network;

@@ -146,6 +146,10 @@ fn the_readme_lists_every_file_we_write() {
         "upload.log",
         "config.json",
         "telemetry.json",
+        "telemetry-upload-<app>.service",
+        "telemetry-upload-<app>.timer",
+        "telemetry-upload.<app>.plist",
+        "install-manifest",
     ] {
         assert!(readme.contains(name), "{name}");
     }
