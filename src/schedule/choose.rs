@@ -12,6 +12,11 @@ use anyhow::{Result, bail};
 pub fn choose(asked_for: Option<Scheduler>, env: &Env) -> Result<Scheduler> {
     let is_there = |name| tool::find(name, env).is_some();
     match asked_for {
+        // Files for a systemd that is not there would look like a schedule.
+        Some(Scheduler::Systemd) if !systemd_answers(env) => bail!(
+            "no systemd answers this user here: systemctl --user show-environment fails; \
+             telemetry-upload schedule print shows what to set up elsewhere"
+        ),
         Some(scheduler) => Ok(scheduler),
         None if is_there("launchctl") => Ok(Scheduler::Launchd),
         None if systemd_answers(env) => Ok(Scheduler::Systemd),

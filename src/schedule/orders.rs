@@ -2,8 +2,13 @@
 
 use super::tool::{self, ORDER_MAX, QUESTION_MAX};
 use super::{Env, Job, Scheduler, cron, launchd, plan, quote, systemd};
+use crate::world;
 use anyhow::{Context, Result};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// What launchd may need to let go of an agent.
+const UNLOADING: Duration = Duration::from_secs(2);
 
 /// The program that gives a scheduler its orders; cron looks by itself.
 #[derive(Debug)]
@@ -61,8 +66,14 @@ impl Orders {
                 agent,
             } => {
                 // One that is not loaded cannot be unloaded, which is no reason not to go on.
-                let _ = order(launchctl, &["bootout", &format!("{domain}/{label}")]);
-                order(launchctl, &["bootstrap", domain, &agent.to_string_lossy()])
+                let unloaded = order(launchctl, &["bootout", &format!("{domain}/{label}")]);
+                let load = || order(launchctl, &["bootstrap", domain, &agent.to_string_lossy()]);
+                load().or_else(|err| {
+                    // launchd may still be busy with the one it has just let go.
+                    unloaded.map_err(|_| err)?;
+                    world::sleep(UNLOADING);
+                    load()
+                })
             }
             Orders::None => Ok(()),
         }
@@ -116,7 +127,7 @@ pub fn by_hand(scheduler: Scheduler, job: &Job, env: &Env) -> Result<Vec<String>
     }
     let files = plan::files(scheduler, &job.app, env)?;
     let mut lines = Vec::new();
-    for (file, text) in files.iter().zip(plan::texts(scheduler, job)) {
+    for (file, text) in files.iter().zip(plan::texts(scheduler, job)?) {
         lines.push(format!("Write this to {}:", file.display()));
         lines.push(text);
     }

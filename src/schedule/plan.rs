@@ -25,7 +25,7 @@ pub fn to_install(scheduler: Scheduler, job: &Job, env: &Env) -> Result<Vec<Chan
             after: Some(after),
         }]);
     }
-    let texts = texts(scheduler, job);
+    let texts = texts(scheduler, job)?;
     let changes = files(scheduler, &job.app, env)?
         .into_iter()
         .zip(texts)
@@ -75,12 +75,15 @@ pub fn to_remove(scheduler: Scheduler, app: &str, env: &Env) -> Result<Vec<Chang
 }
 
 /// The texts of a job's files, in the order of [`files`].
-pub(super) fn texts(scheduler: Scheduler, job: &Job) -> Vec<String> {
-    match scheduler {
-        Scheduler::Systemd => vec![systemd::service(job), systemd::timer(job)],
+///
+/// # Errors
+/// The scheduler cannot do it.
+pub(super) fn texts(scheduler: Scheduler, job: &Job) -> Result<Vec<String>> {
+    Ok(match scheduler {
+        Scheduler::Systemd => vec![systemd::service(job)?, systemd::timer(job)],
         Scheduler::Launchd => vec![launchd::agent(job)],
         Scheduler::Cron => Vec::new(),
-    }
+    })
 }
 
 /// The files that are ours alone: for systemd the service, then the timer.

@@ -2,6 +2,7 @@
 
 use super::quote;
 use super::{Every, Job};
+use anyhow::{Result, bail};
 
 /// Where its processes stand behind everything else, and how long one of them may take: a pass ends by
 /// itself after five minutes.
@@ -34,8 +35,16 @@ fn mark(app: &str) -> String {
 }
 
 /// What runs.
-pub(super) fn service(job: &Job) -> String {
+///
+/// # Errors
+/// A program that systemd would not start, however its path is quoted.
+pub(super) fn service(job: &Job) -> Result<String> {
     let [program, arguments @ ..] = job.command();
+    if program.contains(['"', '\'', '\\']) {
+        bail!(
+            "systemd starts no program with a quote or a backslash in its path: {program}; install it elsewhere"
+        );
+    }
     let mut start = quote::systemd(program);
     for argument in arguments {
         start.push(' ');
@@ -55,7 +64,7 @@ pub(super) fn service(job: &Job) -> String {
 ",
         ]);
     }
-    text + RESTRAINT
+    Ok(text + RESTRAINT)
 }
 
 /// When it runs.
@@ -94,11 +103,12 @@ mod tests {
 
     #[test]
     fn what_is_written_is_quoted_for_systemd_and_reads_back() {
-        let job = hard_job();
-        let unit = service(&job);
+        let mut job = hard_job();
+        job.program = job.program.replace('\'', "");
+        let unit = service(&job).unwrap();
         assert!(
             unit.contains(concat!(
-                r#"ExecStart="/home/a b/100%%/it's/$x/telemetry-upload" "--app" "my-tool" "--data-dir" "/home/a b/<&>/\"data\"/$$HOME""#,
+                r#"ExecStart="/home/a b/100%%/its/$x/telemetry-upload" "--app" "my-tool" "--data-dir" "/home/a b/<&>/\"data\"/$$HOME""#,
                 "\n",
                 r#"Environment="HTTPS_PROXY=http://u:p%%40$x@proxy:8080/""#,
                 "\n",
@@ -109,6 +119,12 @@ mod tests {
         assert_eq!(program(&unit), Some(job.program.clone()));
         assert_eq!(every(&timer(&job)), Some(job.every));
         assert!(is_ours(&unit, "my-tool") && !is_ours(&unit, "my"));
+    }
+
+    #[test]
+    fn a_program_that_systemd_would_not_start_is_refused() {
+        let said = service(&hard_job()).unwrap_err().to_string();
+        assert!(said.contains("install it elsewhere"), "{said}");
     }
 
     #[test]

@@ -14,6 +14,7 @@ use std::process::{Command, Stdio};
 /// with odd names.
 struct Home {
     root: tempfile::TempDir,
+    name: &'static str,
     env: BTreeMap<String, String>,
     shell: Shell,
 }
@@ -22,10 +23,15 @@ const MANIFEST: &str = ".local/share/telemetry-upload/install-manifest";
 
 impl Home {
     fn new(shell: &Shell) -> Home {
+        Home::called("a home; $more & 100%", shell)
+    }
+
+    fn called(name: &'static str, shell: &Shell) -> Home {
         let root = tempfile::tempdir().unwrap();
         let home = Home {
             env: BTreeMap::new(),
             shell: shell.clone(),
+            name,
             root,
         };
         for folder in ["tools", "copy"] {
@@ -52,7 +58,7 @@ impl Home {
     }
 
     fn at(&self, name: &str) -> PathBuf {
-        self.root.path().join("a \"home\" & 'more'").join(name)
+        self.root.path().join(self.name).join(name)
     }
 
     fn write(&self, name: &str, content: &str) {
@@ -221,7 +227,7 @@ fn the_program_is_built_where_cargo_is_told_to() {
 #[test]
 fn completions_and_the_manual_go_where_shells_look_for_them() {
     for shell in every_shell() {
-        let home = Home::new(&shell);
+        let home = Home::called("a \"home\" & 'more' \\n", &shell);
         let before = home.tree();
         let fake = file("tests/fake/installed").display().to_string();
         home.succeed(&["--completions", "--quiet", "--binary", &fake]);

@@ -4,11 +4,12 @@
 //! told: no test touches the timers or the crontab of whoever runs it. What is written is read by systemd's
 //! and Apple's formats' own readers, and run by a shell as cron would.
 
-use crate::kit::{BINARY, Sandbox};
+use crate::kit::{BINARY, BUFFER, Sandbox, event};
 use crate::tools::{file, find, python, shells};
 use serde_json::Value;
 use snapbox::str;
 use std::fs;
+use std::io::Write;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -226,6 +227,88 @@ fn systemd_itself_finds_nothing_to_complain_of() {
         .filter(|line| line.contains("telemetry-upload"))
         .collect();
     assert_eq!(ours, [] as [&str; 0], "{said}");
+}
+
+/// In a world of its own: a process that ends with all that it has started, and a `/run` that is empty.
+const REAL_SYSTEMD: &str = r#"
+mount -t tmpfs none /run && mount -t cgroup2 none /sys/fs/cgroup || exit 77
+mkdir -p /run/systemd/system "$XDG_RUNTIME_DIR" && chmod 700 "$XDG_RUNTIME_DIR" || exit 77
+"$SYSTEMD" --user >/dev/null 2>&1 &
+tries=0
+until systemctl --user show-environment >/dev/null 2>&1; do
+    tries=$((tries + 1))
+    [ "$tries" -lt 300 ] || exit 77
+    sleep 0.1
+done
+set -e
+telemetry-upload schedule install --data-dir "$FOLDER"
+systemctl --user is-enabled telemetry-upload-atomic.timer
+systemctl --user is-active telemetry-upload-atomic.timer
+systemctl --user start telemetry-upload-atomic.service
+telemetry-upload schedule install --every 6h --data-dir "$FOLDER"
+telemetry-upload schedule remove
+systemctl --user list-timers --all --no-legend
+"#;
+
+#[test]
+fn a_real_systemd_runs_a_pass_with_all_that_was_written_down() {
+    let systemd = PathBuf::from("/lib/systemd/systemd");
+    let (Some(unshare), true) = (find("unshare"), systemd.is_file()) else {
+        return;
+    };
+    let machine = Machine::with(&[]);
+    let odd = machine.at("b 100% $x ;&");
+    fs::create_dir(&odd).unwrap();
+    fs::rename(
+        machine.at("bin/telemetry-upload"),
+        odd.join("telemetry-upload"),
+    )
+    .unwrap();
+    let folder = machine.at("data 5% $HOME it's \"d\"");
+    fs::rename(machine.sandbox.data(), &folder).unwrap();
+    fs::write(folder.join(BUFFER), event("a") + "\n").unwrap();
+    let output = Command::new(unshare)
+        .args([
+            "--mount",
+            "--pid",
+            "--fork",
+            "--mount-proc",
+            "/bin/sh",
+            "-c",
+            REAL_SYSTEMD,
+        ])
+        .env_clear()
+        .env("HOME", machine.sandbox.home.path())
+        .env("PATH", format!("{}:/usr/bin:/bin", odd.display()))
+        .env("XDG_RUNTIME_DIR", "/run/user/me")
+        .env("NO_PROXY", "a \"b\" 5% $x")
+        .env("SYSTEMD", systemd)
+        .env("FOLDER", &folder)
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+    if output.status.code() == Some(77) || said.starts_with("unshare:") {
+        // Not `eprintln!`: the harness would keep it to itself, since what skips succeeds.
+        writeln!(std::io::stderr(), "skipped: no systemd can be started here").unwrap();
+        return;
+    }
+    let home = machine.sandbox.home.path().display().to_string();
+    let expected = "scheduled by systemd: a pass every 1h\n  \
+                    [HOME]/.config/systemd/user/telemetry-upload-atomic.service\n  \
+                    [HOME]/.config/systemd/user/telemetry-upload-atomic.timer\n\
+                    with the variables of now: NO_PROXY\n\
+                    It runs while you are logged in; loginctl enable-linger lets it run without.\n\
+                    next: telemetry-upload schedule status\nenabled\nactive\n";
+    assert!(
+        said.replace(&home, "[HOME]").starts_with(expected),
+        "{said}"
+    );
+    let expected = "removed [HOME]/.config/systemd/user/telemetry-upload-atomic.service\n\
+                    removed [HOME]/.config/systemd/user/telemetry-upload-atomic.timer\n";
+    assert!(said.replace(&home, "[HOME]").ends_with(expected), "{said}");
+    assert_eq!(output.status.code(), Some(0), "{said}");
+    assert_eq!(machine.sandbox.delivered(), ["a"], "{said}");
+    assert!(!machine.at(".config/systemd").exists());
 }
 
 #[test]
@@ -470,7 +553,11 @@ fn what_is_not_ours_is_left_alone() {
             );
         }
         assert_eq!(machine.read(name), "mine\n");
-        assert_eq!(machine.told(), "");
+        let told = machine.told();
+        assert!(
+            !told.contains("daemon-reload") && !told.contains("boot"),
+            "{told}"
+        );
         let (stdout, _) = machine.run("schedule status", 0);
         assert!(stdout.contains("unclear: "), "{stdout}");
     }
@@ -684,7 +771,7 @@ telemetry-upload: there is no scheduler here: no launchctl, no systemd that answ
         .run(&["schedule", "install", "--scheduler", "systemd"])
         .says(str![[r#"
 --- stderr
-telemetry-upload: cannot schedule a pass by systemd: there is no systemctl on the PATH
+telemetry-upload: no systemd answers this user here: systemctl --user show-environment fails; telemetry-upload schedule print shows what to set up elsewhere
 --- exit 1
 
 "#]]);
