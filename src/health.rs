@@ -11,6 +11,7 @@ use crate::holder::{self, Holder};
 use crate::host_settings::{self, Found, Standing};
 use crate::os;
 use crate::paths::Paths;
+use crate::schedule;
 use crate::settings::{Limits, Settings};
 use crate::state::State;
 use crate::waiting::{self, Waiting};
@@ -50,6 +51,8 @@ pub struct Health {
     pub hooks: Vec<Found>,
     /// Whether the hooks find this program.
     pub is_found_by_hooks: bool,
+    /// What starts passes every so often.
+    pub schedules: Vec<schedule::Found>,
 }
 
 impl Health {
@@ -102,6 +105,7 @@ impl Health {
             deadline: limits.deadline,
             hooks,
             is_found_by_hooks: host_settings::binary(env).is_some(),
+            schedules: schedule::found(app, env),
         }
     }
 

@@ -9,5 +9,5 @@ pub mod inspect;
 pub mod pass;
 pub mod record;
 pub mod report;
-pub mod status;
 pub mod schedule;
+pub mod status;

@@ -5,7 +5,9 @@ use crate::consent::Consent;
 use crate::exit::Exit;
 use crate::health::Health;
 use crate::health::diagnosis::{self, Diagnosis, span};
+use crate::host_settings;
 use crate::paths::Paths;
+use crate::schedule;
 use crate::state::Totals;
 use crate::terminal::{self, Tone};
 use crate::wording::{counted, grouped, minute, words};
@@ -155,26 +157,23 @@ fn show_passes(health: &Health) {
 
 /// Where events come from, and what sends them.
 fn show_sources(health: &Health) {
-    let hooks: Vec<String> = health
-        .hooks
-        .iter()
-        .map(|found| {
-            format!(
-                "{} ({}): {}",
-                found.host.name(),
-                found.scope.name(),
-                found.word()
-            )
-        })
-        .collect();
-    line(
-        "Hooks",
-        &if hooks.is_empty() {
-            "none installed".to_owned()
-        } else {
-            hooks.join(", ")
-        },
-    );
+    let hooks = health.hooks.iter().map(|found| {
+        let (host, scope) = (found.host.name(), found.scope.name());
+        format!("{host} ({scope}): {}", found.word())
+    });
+    line("Hooks", &listed(hooks));
+    let schedules = health.schedules.iter();
+    let schedules = schedules.map(|found| format!("{}: {}", found.scheduler.name(), found.words()));
+    line("Schedule", &listed(schedules));
+}
+
+fn listed(found: impl Iterator<Item = String>) -> String {
+    let all: Vec<String> = found.collect();
+    if all.is_empty() {
+        "none installed".to_owned()
+    } else {
+        all.join(", ")
+    }
 }
 
 fn json(app: &str, health: &Health, diagnosis: &Diagnosis) -> Value {
@@ -206,7 +205,8 @@ fn json(app: &str, health: &Health, diagnosis: &Diagnosis) -> Value {
         "notBefore": state.pause_in_force(health.now),
         "serverAheadSeconds": state.server_ahead_s,
         "uploader": health.holder.as_ref().map(|holder| json!({"pid": holder.pid, "since": holder.since})),
-        "hooks": health.hooks.iter().map(crate::host_settings::Found::json).collect::<Vec<_>>(),
+        "hooks": health.hooks.iter().map(host_settings::Found::json).collect::<Vec<_>>(),
+        "schedules": health.schedules.iter().map(schedule::Found::json).collect::<Vec<_>>(),
         "diagnosis": {"words": diagnosis.words, "next": diagnosis.next},
         "exit": diagnosis.exit.code(),
     })

@@ -13,7 +13,6 @@ mod setting;
 mod work;
 
 pub use online::checks as online;
-pub use work::schedule;
 
 use crate::cli::Upload;
 use crate::consent::{self, Consent};

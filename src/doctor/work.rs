@@ -6,6 +6,7 @@ use crate::exit::Exit;
 use crate::holder;
 use crate::host_settings::{self, Found, Standing};
 use crate::hosts::place::FOLDERS_SEARCHED;
+use crate::schedule;
 use crate::state::State;
 use crate::wording::{grouped, minute};
 use std::fs;
@@ -16,6 +17,7 @@ pub(super) fn checks(subject: &Subject) -> Vec<Check> {
     vec![
         clock(subject, &state),
         hooks(subject),
+        schedules(subject),
         uploader(subject),
         pause(subject, &state),
         last_pass(subject, &state),
@@ -110,9 +112,24 @@ fn hooks(subject: &Subject) -> Check {
     Check::ok(NAME, installed.join(", "))
 }
 
-/// What was found of a schedule, in words; none is fine where hooks or the host start the passes.
-pub fn schedule(found: Option<String>) -> Check {
-    Check::ok("schedule", found.unwrap_or_else(|| "none".to_owned()))
+/// None is fine where hooks or the host start the passes.
+fn schedules(subject: &Subject) -> Check {
+    const NAME: &str = "schedule";
+    let found = schedule::found(subject.app, subject.env);
+    let name = |found: &schedule::Found| format!("{}: {}", found.scheduler.name(), found.words());
+    if let Some(dead) = found.iter().find(|found| !found.program_is_there) {
+        let advice = format!("{} makes it anew", subject.command("schedule install"));
+        return Check::problem(NAME, name(dead), advice);
+    }
+    let all: Vec<String> = found.iter().map(name).collect();
+    Check::ok(
+        NAME,
+        if all.is_empty() {
+            "none".to_owned()
+        } else {
+            all.join(", ")
+        },
+    )
 }
 
 fn uploader(subject: &Subject) -> Check {

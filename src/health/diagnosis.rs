@@ -43,6 +43,7 @@ pub fn judge(health: &Health) -> Diagnosis {
         .or_else(|| unattended(health))
         .or_else(|| clock(health))
         .or_else(|| hooks(health))
+        .or_else(|| schedule(health))
         .unwrap_or_else(|| well(health))
 }
 
@@ -195,6 +196,17 @@ fn hooks(health: &Health) -> Option<Diagnosis> {
     }
     let words = "The hooks cannot find telemetry-upload, so they do nothing.".to_owned();
     let next = "put it on the PATH or into ~/.local/bin, for example with install.sh".to_owned();
+    Some(Diagnosis::new(Exit::Failed, words, next))
+}
+
+fn schedule(health: &Health) -> Option<Diagnosis> {
+    let found = health
+        .schedules
+        .iter()
+        .find(|found| !found.program_is_there)?;
+    let name = found.scheduler.name();
+    let words = format!("The schedule ({name}) does nothing: {}.", found.words());
+    let next = format!("run: telemetry-upload schedule install{}", health.flags);
     Some(Diagnosis::new(Exit::Failed, words, next))
 }
 

@@ -44,6 +44,12 @@ const COMMANDS: &[&str] = &[
     "report --by command --csv",
     "report --json",
     "report --markdown",
+    "schedule install --scheduler systemd --dry-run",
+    "schedule install --scheduler launchd --every 2h",
+    "schedule print --scheduler cron",
+    "schedule remove",
+    "schedule status",
+    "schedule status --json",
     "status",
     "status --json",
 ];

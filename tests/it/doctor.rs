@@ -93,6 +93,7 @@ ok       lease: works
 ok       disk: room enough; and no network's, as far as is known
 ok       clock: can be right; --online compares it with the server's
 ok       hooks: claude (user)
+ok       schedule: none
 ok       uploader: no pass is at work
 ok       pause: none
 ok       last pass: [TIME]: sent 1 event
@@ -118,6 +119,7 @@ ok       lease: works
 ok       disk: room enough; and no network's, as far as is known
 ok       clock: can be right; --online compares it with the server's
 ok       hooks: claude (user)
+ok       schedule: none
 ok       uploader: no pass is at work
 ok       pause: none
 ok       last pass: [TIME]: sent 1 event
@@ -177,6 +179,7 @@ ok       lease: works
 ok       disk: room enough; and no network's, as far as is known
 ok       clock: can be right; --online compares it with the server's
 ok       hooks: none installed
+ok       schedule: none
 ok       uploader: no pass is at work
 warning  pause: until [TIME]: the daily quota of the resource is used up (402)
          `telemetry-upload --flush` does not wait for it
@@ -211,6 +214,7 @@ warning  data folder: there is no ~/.local/share/mytool yet
          nothing was recorded so far, or it was recorded elsewhere (--app, --data-dir)
 ok       clock: can be right; --online compares it with the server's
 ok       hooks: none installed
+ok       schedule: none
 ok       uploader: no pass is at work
 ok       pause: none
 ok       last pass: none that had something to do

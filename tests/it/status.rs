@@ -38,6 +38,7 @@ Delivered    0 events, 0 in the last 7 days
 Dropped      none
 Last pass    none yet
 Hooks        none installed
+Schedule     none installed
 --- exit 0
 
 "#]]);
@@ -53,6 +54,7 @@ Delivered    0 events, 0 in the last 7 days
 Dropped      none
 Last pass    none yet
 Hooks        none installed
+Schedule     none installed
 --- exit 0
 
 "#]]);
@@ -68,6 +70,7 @@ Delivered    0 events, 0 in the last 7 days
 Dropped      none
 Last pass    none yet
 Hooks        none installed
+Schedule     none installed
 --- exit 0
 
 "#]]);
@@ -88,6 +91,7 @@ Delivered    0 events, 0 in the last 7 days
 Dropped      none
 Last pass    none yet
 Hooks        none installed
+Schedule     none installed
 --- exit 0
 
 "#]]);
@@ -108,6 +112,7 @@ Delivered    0 events, 0 in the last 7 days
 Dropped      none
 Last pass    none yet
 Hooks        none installed
+Schedule     none installed
 --- exit 0
 
 "#]]);
@@ -123,6 +128,7 @@ Delivered    0 events, 0 in the last 7 days
 Dropped      none
 Last pass    none yet
 Hooks        none installed
+Schedule     none installed
 --- exit 0
 
 "#]]);
@@ -143,6 +149,7 @@ Delivered    0 events, 0 in the last 7 days
 Dropped      none
 Last pass    none yet
 Hooks        none installed
+Schedule     none installed
 --- exit 0
 
 "#]]);
@@ -160,6 +167,7 @@ Delivered    0 events, 0 in the last 7 days
 Dropped      none
 Last pass    none yet
 Hooks        none installed
+Schedule     none installed
 --- exit 0
 
 "#]]);
@@ -178,6 +186,7 @@ Delivered    0 events, 0 in the last 7 days
 Dropped      none
 Last pass    none yet
 Hooks        none installed
+Schedule     none installed
 --- exit 0
 
 "#]]);
@@ -197,6 +206,7 @@ Delivered    0 events, 0 in the last 7 days
 Dropped      none
 Last pass    none yet
 Hooks        none installed
+Schedule     none installed
 --- exit 0
 
 "#]]);
@@ -215,6 +225,7 @@ Delivered    1 event since [DAY], 1 in the last 7 days
 Dropped      1 malformed, all in the last 7 days
 Last pass    [TIME]: sent 1 event, dropped 1 malformed
 Hooks        none installed
+Schedule     none installed
 --- exit 0
 
 "#]]);
@@ -234,6 +245,7 @@ Delivered    0 events, 0 in the last 7 days
 Dropped      none
 Last pass    none yet
 Hooks        none installed
+Schedule     none installed
 --- exit 78
 
 "#]]);
@@ -253,6 +265,7 @@ Delivered    0 events, 0 in the last 7 days
 Dropped      none
 Last pass    none yet
 Hooks        none installed
+Schedule     none installed
 --- exit 78
 
 "#]]);
@@ -273,6 +286,7 @@ Delivered    0 events, 0 in the last 7 days
 Dropped      none
 Last pass    none yet
 Hooks        none installed
+Schedule     none installed
 --- exit 78
 
 "#]]);
@@ -300,6 +314,7 @@ Delivered    0 events since [DAY], 0 in the last 7 days
 Dropped      none
 Last pass    [TIME]: sent 0 events, kept 1 for the next pass
 Hooks        none installed
+Schedule     none installed
 --- exit 75
 
 "#]]);
@@ -319,6 +334,7 @@ Delivered    0 events since [DAY], 0 in the last 7 days
 Dropped      none
 Last pass    [TIME]: sent 0 events, kept 1 for the next pass
 Hooks        none installed
+Schedule     none installed
 --- exit 75
 
 "#]]);
@@ -340,6 +356,7 @@ Delivered    0 events since [DAY], 0 in the last 7 days
 Dropped      none
 Last pass    [TIME]: sent 0 events, kept 1 for the next pass
 Hooks        none installed
+Schedule     none installed
 --- exit 75
 
 "#]]);
@@ -362,6 +379,7 @@ Dropped      none
 Last pass    [TIME]: sent 0 events, kept 1 for the next pass
 Not before   [TIME]
 Hooks        none installed
+Schedule     none installed
 --- exit 78
 
 "#]]);
@@ -381,6 +399,7 @@ Dropped      none
 Last pass    [TIME]: sent 0 events, kept 1 for the next pass
 Not before   [TIME]
 Hooks        none installed
+Schedule     none installed
 --- exit 78
 
 "#]]);
@@ -400,6 +419,7 @@ Dropped      none
 Last pass    [TIME]: sent 0 events, kept 1 for the next pass
 Not before   [TIME]
 Hooks        none installed
+Schedule     none installed
 --- exit 75
 
 "#]]);
@@ -420,6 +440,7 @@ Dropped      none
 Last pass    [TIME]: sent 0 events, kept 1 for the next pass
 Not before   [TIME]
 Hooks        none installed
+Schedule     none installed
 --- exit 75
 
 "#]]);
@@ -438,6 +459,7 @@ Delivered    0 events since [DAY], 0 in the last 7 days
 Dropped      none
 Last pass    [TIME]: sent 0 events, kept 1 for the next pass
 Hooks        none installed
+Schedule     none installed
 --- exit 75
 
 "#]]);
@@ -457,6 +479,7 @@ Delivered    0 events since [DAY], 0 in the last 7 days
 Dropped      none
 Last pass    [TIME]: sent 0 events, kept 1 for the next pass
 Hooks        none installed
+Schedule     none installed
 --- exit 75
 
 "#]]);
@@ -477,6 +500,7 @@ Delivered    0 events since [DAY], 0 in the last 7 days
 Dropped      none
 Last pass    [TIME]: sent 0 events, kept 1 for the next pass
 Hooks        none installed
+Schedule     none installed
 --- exit 75
 
 "#]]);
@@ -497,6 +521,7 @@ Dropped      none
 Last pass    [TIME]: sent 1 event
 Last trouble [TIME]: the server answered 503
 Hooks        none installed
+Schedule     none installed
 --- exit 0
 
 "#]]);
@@ -539,6 +564,7 @@ Delivered    0 events, 0 in the last 7 days
 Dropped      none
 Last pass    none yet
 Hooks        none installed
+Schedule     none installed
 --- exit 1
 
 "#]]);
@@ -559,6 +585,7 @@ Delivered    0 events, 0 in the last 7 days
 Dropped      none
 Last pass    none yet
 Hooks        none installed
+Schedule     none installed
 --- exit 75
 
 "#]]);
@@ -580,6 +607,7 @@ Delivered    1 event since [DAY], 1 in the last 7 days
 Dropped      none
 Last pass    [TIME]: sent 1 event
 Hooks        none installed
+Schedule     none installed
 --- exit 0
 
 "#]]);
@@ -602,6 +630,38 @@ Delivered    0 events, 0 in the last 7 days
 Dropped      none
 Last pass    none yet
 Hooks        claude (user): installed
+Schedule     none installed
+--- exit 1
+
+"#]]);
+}
+
+#[test]
+fn the_schedule_starts_a_program_that_is_gone() {
+    let sandbox = Sandbox::new();
+    let folder = sandbox.home.path().join(".config/systemd/user");
+    fs::create_dir_all(&folder).unwrap();
+    let (_, printed, _) = sandbox
+        .run(&["schedule", "print", "--scheduler", "systemd"])
+        .outputs();
+    // The files as they are printed, each behind its name.
+    for part in printed.split("Write this to ").skip(1) {
+        let (path, text) = part.split_once(":\n").unwrap();
+        let text = text.split("\n\nThen run:").next().unwrap();
+        fs::write(path, text.replace(BINARY, "/nowhere/telemetry-upload")).unwrap();
+    }
+    sandbox.run(&["status"]).says(str![[r#"
+The schedule (systemd) does nothing: every 1h, but /nowhere/telemetry-upload is not there.
+Next: run: telemetry-upload schedule install
+
+Telemetry    on, for atomic
+Goes to      127.0.0.1
+Waiting      nothing
+Delivered    0 events, 0 in the last 7 days
+Dropped      none
+Last pass    none yet
+Hooks        none installed
+Schedule     systemd: every 1h, but /nowhere/telemetry-upload is not there
 --- exit 1
 
 "#]]);
@@ -622,6 +682,7 @@ Delivered    0 events, 0 in the last 7 days
 Dropped      none
 Last pass    none yet
 Hooks        none installed
+Schedule     none installed
 --- exit 1
 
 "#]]);
