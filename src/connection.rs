@@ -150,8 +150,13 @@ impl Endpoint {
 
     /// Scheme, host and port, as a URL begins.
     pub fn origin(&self) -> String {
+        format!("{}://{}", self.scheme, self.authority())
+    }
+
+    /// Host and port, the port only where it is not the scheme's own.
+    pub fn authority(&self) -> String {
         let port = self.port.map_or(String::new(), |port| format!(":{port}"));
-        format!("{}://{}{port}", self.scheme, self.host)
+        format!("{}{port}", self.host)
     }
 
     /// The error is a predicate, to be put behind whatever the URL is called.

@@ -33,7 +33,7 @@ pub struct Health {
     pub now: DateTime<Utc>,
     /// May we?
     pub consent: Consent,
-    /// The host that events go to, or why there is none.
+    /// The host that events go to, with its port if that is not the usual one; or why there is none.
     pub endpoint: Result<String>,
     /// What waits, buffer by buffer; only those that hold something.
     pub buffers: Vec<Waiting>,
@@ -67,7 +67,7 @@ impl Health {
         let settings = Settings::resolve(&Upload::default(), app, paths, env);
         let (endpoint, limits) = match settings {
             Ok(settings) => (
-                Ok(settings.connection.endpoint.host().to_owned()),
+                Ok(settings.connection.endpoint.authority()),
                 settings.limits,
             ),
             Err(err) => (Err(err), Limits::default()),

@@ -106,9 +106,7 @@ fn connection_string(subject: &Subject) -> Check {
         }
         Ok(settings) => {
             let connection = &settings.connection;
-            let port = connection.endpoint.port();
-            let port = port.map_or_else(String::new, |port| format!(":{port}"));
-            let words = format!("events go to {}{port}", connection.endpoint.host());
+            let words = format!("events go to {}", connection.endpoint.authority());
             match connection.warning {
                 Some(warning) => Check::warning(NAME, format!("{words}; {warning}"), advice),
                 None => Check::ok(NAME, words),

@@ -586,7 +586,7 @@ impl Ran<'_> {
             ),
             ("[DAY]", r"events? since (?<redacted>\d{4}-\d\d-\d\d)"),
             ("[AGE]", r"the oldest (?<redacted>\d+ seconds?) old"),
-            ("[SERVER]", r"127\.0\.0\.1:\d+"),
+            ("[SERVER]", r"(127\.0\.0\.1|localhost):\d+"),
             ("[DURATION]", r"\d+ ms"),
         ];
         for (name, pattern) in patterns {

@@ -32,7 +32,7 @@ Telemetry is off: this is a CI system, the variable GITHUB_ACTIONS says. Nothing
 Next: if this is none, set CI=false or unset GITHUB_ACTIONS
 
 Telemetry    off, for atomic
-Goes to      127.0.0.1
+Goes to      [SERVER]
 Waiting      nothing
 Delivered    0 events, 0 in the last 7 days
 Dropped      none
@@ -48,7 +48,7 @@ Telemetry is off: ATOMIC_TELEMETRY says off. Nothing is recorded or sent.
 Next: to turn it on, unset ATOMIC_TELEMETRY
 
 Telemetry    off, for atomic
-Goes to      127.0.0.1
+Goes to      [SERVER]
 Waiting      nothing
 Delivered    0 events, 0 in the last 7 days
 Dropped      none
@@ -64,7 +64,7 @@ Telemetry is off: DO_NOT_TRACK is set. Nothing is recorded or sent.
 Next: to turn it on, unset DO_NOT_TRACK
 
 Telemetry    off, for atomic
-Goes to      127.0.0.1
+Goes to      [SERVER]
 Waiting      nothing
 Delivered    0 events, 0 in the last 7 days
 Dropped      none
@@ -85,7 +85,7 @@ Telemetry is off: there is no telemetry.json: nobody has agreed yet. Nothing is 
 Next: to be asked, run: telemetry-upload consent
 
 Telemetry    off, for atomic
-Goes to      127.0.0.1
+Goes to      [SERVER]
 Waiting      nothing
 Delivered    0 events, 0 in the last 7 days
 Dropped      none
@@ -106,7 +106,7 @@ Telemetry is off: telemetry.json does not say "enabled": true. Nothing is record
 Next: to turn it on, run: telemetry-upload enable
 
 Telemetry    off, for atomic
-Goes to      127.0.0.1
+Goes to      [SERVER]
 Waiting      1 event, 1 KB, the oldest [AGE] old
 Delivered    0 events, 0 in the last 7 days
 Dropped      none
@@ -122,7 +122,7 @@ Telemetry is off: telemetry.json does not say "consentGiven": true. Nothing is r
 Next: to be asked, run: telemetry-upload consent
 
 Telemetry    off, for atomic
-Goes to      127.0.0.1
+Goes to      [SERVER]
 Waiting      1 event, 1 KB, the oldest [AGE] old
 Delivered    0 events, 0 in the last 7 days
 Dropped      none
@@ -143,7 +143,7 @@ Telemetry is off: telemetry.json cannot be read, which means off. Nothing is rec
 Next: mend or delete the file, then run: telemetry-upload consent
 
 Telemetry    off, for atomic
-Goes to      127.0.0.1
+Goes to      [SERVER]
 Waiting      nothing
 Delivered    0 events, 0 in the last 7 days
 Dropped      none
@@ -161,7 +161,7 @@ Telemetry is off: telemetry.json cannot be read, which means off: everybody may 
 Next: mend or delete the file, then run: telemetry-upload consent
 
 Telemetry    off, for atomic
-Goes to      127.0.0.1
+Goes to      [SERVER]
 Waiting      nothing
 Delivered    0 events, 0 in the last 7 days
 Dropped      none
@@ -180,7 +180,7 @@ Nothing has been recorded yet.
 Next: to record an event, run: telemetry-upload record hello; to hear of an agent: telemetry-upload hooks install --host claude
 
 Telemetry    on, for atomic
-Goes to      127.0.0.1
+Goes to      [SERVER]
 Waiting      nothing
 Delivered    0 events, 0 in the last 7 days
 Dropped      none
@@ -200,7 +200,7 @@ All is well; 1 event waits for the next pass.
 Next: to send now, run: telemetry-upload --flush
 
 Telemetry    on, for atomic
-Goes to      127.0.0.1
+Goes to      [SERVER]
 Waiting      1 event, 1 KB, the oldest [AGE] old
 Delivered    0 events, 0 in the last 7 days
 Dropped      none
@@ -219,7 +219,7 @@ fn all_is_well_after_a_pass() {
 All is well; nothing waits.
 
 Telemetry    on, for atomic
-Goes to      127.0.0.1
+Goes to      [SERVER]
 Waiting      nothing
 Delivered    1 event since [DAY], 1 in the last 7 days
 Dropped      1 malformed, all in the last 7 days
@@ -308,7 +308,7 @@ The last pass ([TIME]) failed: no reply from the server: connection refused. 1 e
 Next: to look for the cause, run: telemetry-upload doctor --online; to try at once, run: telemetry-upload --flush
 
 Telemetry    on, for atomic
-Goes to      127.0.0.1
+Goes to      [SERVER]
 Waiting      1 event, 1 KB, the oldest [AGE] old
 Delivered    0 events since [DAY], 0 in the last 7 days
 Dropped      none
@@ -350,7 +350,7 @@ The last pass ([TIME]) failed: no reply from the server: invalid peer certificat
 Next: to look for the cause, run: telemetry-upload doctor --online; to try at once, run: telemetry-upload --flush
 
 Telemetry    on, for atomic
-Goes to      localhost
+Goes to      [SERVER]
 Waiting      1 event, 1 KB, the oldest [AGE] old
 Delivered    0 events since [DAY], 0 in the last 7 days
 Dropped      none
@@ -372,7 +372,7 @@ The last pass ([TIME]) failed: every event was refused alike: Invalid instrument
 Next: set that right, then run: telemetry-upload --flush
 
 Telemetry    on, for atomic
-Goes to      127.0.0.1
+Goes to      [SERVER]
 Waiting      1 event, 1 KB, the oldest [AGE] old
 Delivered    0 events since [DAY], 0 in the last 7 days
 Dropped      none
@@ -392,7 +392,7 @@ The last pass ([TIME]) failed: the endpoint refuses us (403); check the resource
 Next: set that right, then run: telemetry-upload --flush
 
 Telemetry    on, for atomic
-Goes to      127.0.0.1
+Goes to      [SERVER]
 Waiting      1 event, 1 KB, the oldest [AGE] old
 Delivered    0 events since [DAY], 0 in the last 7 days
 Dropped      none
@@ -412,7 +412,7 @@ The last pass ([TIME]) failed: the daily quota of the resource is used up (439).
 Next: the next pass tries after [TIME]; to try at once, run: telemetry-upload --flush
 
 Telemetry    on, for atomic
-Goes to      127.0.0.1
+Goes to      [SERVER]
 Waiting      1 event, 1 KB, the oldest [AGE] old
 Delivered    0 events since [DAY], 0 in the last 7 days
 Dropped      none
@@ -433,7 +433,7 @@ The last pass ([TIME]) failed: the server asks for a pause (429). 1 event waits;
 Next: the next pass tries after [TIME]; to try at once, run: telemetry-upload --flush
 
 Telemetry    on, for atomic
-Goes to      127.0.0.1
+Goes to      [SERVER]
 Waiting      1 event, 1 KB, the oldest [AGE] old
 Delivered    0 events since [DAY], 0 in the last 7 days
 Dropped      none
@@ -453,7 +453,7 @@ The last pass ([TIME]) failed: the server answered 503. 1 event waits; nothing i
 Next: to look for the cause, run: telemetry-upload doctor --online; to try at once, run: telemetry-upload --flush
 
 Telemetry    on, for atomic
-Goes to      127.0.0.1
+Goes to      [SERVER]
 Waiting      1 event, 1 KB, the oldest [AGE] old
 Delivered    0 events since [DAY], 0 in the last 7 days
 Dropped      none
@@ -473,7 +473,7 @@ The last pass ([TIME]) failed: something answered 200, but not as Application In
 Next: to look for the cause, run: telemetry-upload doctor --online; to try at once, run: telemetry-upload --flush
 
 Telemetry    on, for atomic
-Goes to      127.0.0.1
+Goes to      [SERVER]
 Waiting      1 event, 1 KB, the oldest [AGE] old
 Delivered    0 events since [DAY], 0 in the last 7 days
 Dropped      none
@@ -494,7 +494,7 @@ The last pass ([TIME]) failed: a redirect was not followed: it leads to a foreig
 Next: to look for the cause, run: telemetry-upload doctor --online; to try at once, run: telemetry-upload --flush
 
 Telemetry    on, for atomic
-Goes to      127.0.0.1
+Goes to      [SERVER]
 Waiting      1 event, 1 KB, the oldest [AGE] old
 Delivered    0 events since [DAY], 0 in the last 7 days
 Dropped      none
@@ -514,7 +514,7 @@ fn a_trouble_that_is_over_is_still_told() {
 All is well; nothing waits.
 
 Telemetry    on, for atomic
-Goes to      127.0.0.1
+Goes to      [SERVER]
 Waiting      nothing
 Delivered    1 event since [DAY], 1 in the last 7 days
 Dropped      none
@@ -558,7 +558,7 @@ An uploader hangs: process 4711 has been at work since [TIME], longer than a pas
 Next: end it: kill -9 4711; nothing is lost, the next pass goes on
 
 Telemetry    on, for atomic
-Goes to      127.0.0.1
+Goes to      [SERVER]
 Waiting      1 event, 1 KB, the oldest [AGE] old
 Delivered    0 events, 0 in the last 7 days
 Dropped      none
@@ -579,7 +579,7 @@ Nobody sends: 1 event waits, and no pass ever came.
 Next: to send them now, run: telemetry-upload --flush; regularly: telemetry-upload schedule install
 
 Telemetry    on, for atomic
-Goes to      127.0.0.1
+Goes to      [SERVER]
 Waiting      1 event, 1 KB, the oldest 3 days old
 Delivered    0 events, 0 in the last 7 days
 Dropped      none
@@ -601,7 +601,7 @@ This machine's clock is 30 days behind the server's.
 Next: set the clock right; until then no event is dropped for its age
 
 Telemetry    on, for atomic
-Goes to      127.0.0.1
+Goes to      [SERVER]
 Waiting      nothing
 Delivered    1 event since [DAY], 1 in the last 7 days
 Dropped      none
@@ -624,7 +624,7 @@ The hooks cannot find telemetry-upload, so they do nothing.
 Next: put it on the PATH or into ~/.local/bin, for example with install.sh
 
 Telemetry    on, for atomic
-Goes to      127.0.0.1
+Goes to      [SERVER]
 Waiting      nothing
 Delivered    0 events, 0 in the last 7 days
 Dropped      none
@@ -655,7 +655,7 @@ The schedule (systemd) does nothing: every 1h, but /nowhere/telemetry-upload is 
 Next: run: telemetry-upload schedule install
 
 Telemetry    on, for atomic
-Goes to      127.0.0.1
+Goes to      [SERVER]
 Waiting      nothing
 Delivered    0 events, 0 in the last 7 days
 Dropped      none
@@ -676,7 +676,7 @@ Something is in the way: cannot open [HOME]/.local/share/atomic/telemetry-events
 Next: mend it; telemetry-upload doctor looks closer
 
 Telemetry    on, for atomic
-Goes to      127.0.0.1
+Goes to      [SERVER]
 Waiting      1 event, 1 KB, the oldest [AGE] old
 Delivered    0 events, 0 in the last 7 days
 Dropped      none
@@ -763,7 +763,10 @@ fn programs_read_the_same() {
     assert_eq!((code, stderr.as_str()), (0, ""));
     let status: Value = serde_json::from_str(&stdout).unwrap();
     assert_eq!(status["on"], true);
-    assert_eq!(status["endpoint"], "127.0.0.1");
+    assert_eq!(
+        status["endpoint"],
+        format!("127.0.0.1:{}", sandbox.server.port)
+    );
     assert_eq!(status["totals"]["delivered"], 1);
     assert_eq!(status["totals"]["dropped"]["malformed"], 1);
     assert_eq!(status["last7Days"], status["totals"]);
