@@ -567,7 +567,19 @@ impl Ran<'_> {
     /// `SNAPSHOTS=overwrite cargo test` takes what is said now. Homes, ports, times and ids differ from run
     /// to run, and have names there.
     pub fn says(self, expected: impl snapbox::IntoData) {
+        self.compare(None, expected);
+    }
+
+    /// The same of standard output up to its first blank line.
+    pub fn begins(self, expected: impl snapbox::IntoData) {
+        self.compare(Some("\n\n"), expected);
+    }
+
+    fn compare(self, end: Option<&str>, expected: impl snapbox::IntoData) {
         let mut said = String::from_utf8_lossy(&self.output.stdout).into_owned();
+        if let Some(at) = end.and_then(|end| said.find(end)) {
+            said.truncate(at + 1);
+        }
         let complaints = String::from_utf8_lossy(&self.output.stderr);
         if !complaints.is_empty() {
             said += &format!("--- stderr\n{complaints}");
