@@ -165,3 +165,28 @@ impl Change {
         self.place.write(self.before.as_deref())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_changed_meanwhile_is_left_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("unit");
+        let change = Change {
+            place: Place::File(path.clone()),
+            before: None,
+            after: Some(b"ours".to_vec()),
+        };
+        fs::write(&path, "theirs").unwrap();
+        let said = change.make().unwrap_err().to_string();
+        assert!(said.contains("changed meanwhile"), "{said}");
+        assert_eq!(fs::read(&path).unwrap(), b"theirs");
+        fs::remove_file(&path).unwrap();
+        change.make().unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"ours");
+        change.take_back().unwrap();
+        assert!(!path.exists());
+    }
+}

@@ -321,10 +321,11 @@ fn a_program_that_is_at_work_is_replaced_and_goes_on() {
         .read_line(&mut line)
         .unwrap();
     let fake = file("tests/fake/installed");
-    home.succeed(&["--binary", fake.to_str().unwrap()]);
+    let (code, _, stderr) = home.run(&["--binary", fake.to_str().unwrap()]);
     let is_running = running.try_wait().unwrap().is_none();
     running.kill().unwrap();
     running.wait().unwrap();
+    assert_eq!((code, stderr.as_str()), (Some(0), ""));
     assert!(is_running && !line.is_empty());
     assert_eq!(
         home.read(".local/bin/telemetry-upload"),

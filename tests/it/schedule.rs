@@ -264,7 +264,7 @@ fn a_real_systemd_runs_a_pass_with_all_that_was_written_down() {
         odd.join("telemetry-upload"),
     )
     .unwrap();
-    let folder = machine.at("data 5% $HOME it's \"d\"");
+    let folder = machine.at("data 5% ${HOME} it's \"d\"");
     fs::rename(machine.sandbox.data(), &folder).unwrap();
     fs::write(folder.join(BUFFER), event("a") + "\n").unwrap();
     let output = Command::new(unshare)
@@ -425,6 +425,8 @@ fn the_line_in_the_crontab_runs_a_pass_in_every_shell() {
         machine.sandbox.run(&words).outputs();
         let tab = machine.read("bin/tab");
         let line = tab.lines().nth(1).unwrap();
+        let bare = line.replace("\\%", "");
+        assert!(!bare.contains('%'), "cron ends the command there: {line}");
         // What cron makes of it: five fields less, and `\%` becomes `%`.
         let command = line.splitn(6, ' ').nth(5).unwrap();
         for command in [command.replace("\\%", "%"), command.to_owned()] {
