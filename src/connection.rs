@@ -148,11 +148,6 @@ impl Endpoint {
         ["localhost", "[::1]"].contains(&self.host()) || ip.is_ok_and(|ip| ip.is_loopback())
     }
 
-    /// Scheme, host and port, as a URL begins.
-    pub fn origin(&self) -> String {
-        format!("{}://{}", self.scheme, self.authority())
-    }
-
     /// Host and port, the port only where it is not the scheme's own.
     pub fn authority(&self) -> String {
         let port = self.port.map_or(String::new(), |port| format!(":{port}"));
@@ -169,8 +164,7 @@ impl Endpoint {
         if authority.contains('@') {
             return Err("holds a user name or password");
         }
-        let host = uri.host().unwrap_or("");
-        let port = uri.port_u16();
+        let (host, port) = (uri.host().unwrap_or(""), uri.port_u16());
         // `Uri` sees no port in `host:` and `host:99999`.
         if port == Some(0) || (port.is_none() && authority.len() > host.len()) {
             return Err("has no valid port");
@@ -191,7 +185,8 @@ impl Endpoint {
 
 impl fmt::Display for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}{}{}", self.origin(), self.path, self.query)
+        let (scheme, authority) = (self.scheme, self.authority());
+        write!(f, "{scheme}://{authority}{}{}", self.path, self.query)
     }
 }
 

@@ -100,7 +100,11 @@ impl Endpoint {
             [b'/', ..] => without_dots(path),
             _ => without_dots(&format!("{folder}{path}")),
         };
-        Endpoint::parse(&format!("{}{path}{query}", self.origin()))
+        Endpoint::parse(&format!(
+            "{}://{}{path}{query}",
+            self.scheme(),
+            self.authority()
+        ))
     }
 }
 
