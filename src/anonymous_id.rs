@@ -1,27 +1,25 @@
 //! The anonymous id: who an event is of, without saying who. It is made once somebody has agreed,
 //! and changed when a month (UTC) begins, so that nobody can be followed for longer.
 
+use crate::answer::{self, Fields};
 use crate::clock;
-use crate::consent::{self, FileState};
+use crate::consent::FileState;
 use crate::id;
-use crate::lease::{self, Lease};
-use crate::lock;
-use crate::os::{self, Open, Replacement};
+use crate::os;
 use crate::paths::Paths;
+use anyhow::Result;
 use chrono::{DateTime, Datelike, SecondsFormat, Utc};
-use serde_json::{Map, Value};
-use std::fs;
-use std::io;
-use std::path::Path;
+use serde_json::Value;
 
 /// The id in telemetry.json as it was read.
 pub fn of(file: &FileState) -> Option<String> {
-    id_in(&fields(file)?)
+    id_in(&answer::fields(file).ok()??)
 }
 
 /// Whether the id is missing or of another month, or nobody knows of which.
 pub fn is_due(file: &FileState, now: DateTime<Utc>) -> bool {
-    fields(file).is_some_and(|fields| due(&fields, now) != Due::Nothing)
+    let fields = answer::fields(file).ok().flatten();
+    fields.is_some_and(|fields| due(&fields, now) != Due::Nothing)
 }
 
 /// What is to be done about the id.
@@ -34,7 +32,7 @@ enum Due {
     Date,
 }
 
-fn due(fields: &Map<String, Value>, now: DateTime<Utc>) -> Due {
+fn due(fields: &Fields, now: DateTime<Utc>) -> Due {
     if id_in(fields).is_none() {
         return Due::NewId;
     }
@@ -54,104 +52,56 @@ fn due(fields: &Map<String, Value>, now: DateTime<Utc>) -> Due {
     }
 }
 
-fn fields(file: &FileState) -> Option<Map<String, Value>> {
-    match file {
-        FileState::Bytes(bytes) => serde_json::from_slice(bytes).ok(),
-        FileState::Missing | FileState::Refused(_) => None,
-    }
-}
-
-fn id_in(fields: &Map<String, Value>) -> Option<String> {
+fn id_in(fields: &Fields) -> Option<String> {
     let id = fields.get("anonymousId").and_then(Value::as_str);
     id.filter(|id| !id.is_empty()).map(str::to_owned)
 }
 
-/// Does what is due and writes it down, unless somebody else has just done so.
-///
-/// # Errors
-/// The file, its folder or the lock cannot be used.
-pub fn renew(paths: &Paths, now: DateTime<Utc>) -> io::Result<()> {
-    os::create_private_dir(&paths.upload())?;
-    let lock_file = os::open(&paths.consent_lock(), Open::Create)?;
-    let Some(_held) = lock::take(&lock_file, lock::WAIT_OF_PRODUCER)? else {
-        return Ok(());
-    };
-    let path = paths.consent();
-    let file = consent::read(&path);
-    let (FileState::Bytes(before), Some(mut fields)) = (&file, fields(&file)) else {
-        return Ok(());
-    };
+/// The fields with what is due done; `None` if nothing is.
+pub fn renewed(mut fields: Fields, now: DateTime<Utc>) -> Option<Fields> {
     match due(&fields, now) {
-        Due::Nothing => return Ok(()),
+        Due::Nothing => return None,
         Due::Date => {}
-        Due::NewId => {
-            fields.insert("anonymousId".to_owned(), Value::String(id::random()));
-        }
+        Due::NewId => set_new(&mut fields),
     }
+    date(&mut fields, now);
+    Some(fields)
+}
+
+/// The fields with another id, whose month begins now.
+pub fn reset(mut fields: Fields, now: DateTime<Utc>) -> Fields {
+    set_new(&mut fields);
+    date(&mut fields, now);
+    fields
+}
+
+fn set_new(fields: &mut Fields) {
+    fields.insert("anonymousId".to_owned(), Value::String(id::random()));
+}
+
+fn date(fields: &mut Fields, now: DateTime<Utc>) {
     let today = Value::String(now.to_rfc3339_opts(SecondsFormat::Millis, true));
     for key in ["createdAt", "rotatedAt"] {
         if key == "rotatedAt" || !fields.contains_key(key) {
             fields.insert(key.to_owned(), today.clone());
         }
     }
-    let mut after = serde_json::to_vec_pretty(&fields)?;
-    after.push(b'\n');
-    let new = Replacement::write(&path, &after)?;
-    // Somebody who only reads it is gone in a moment.
-    let replaced = lock::patiently(lock::WAIT_OF_PRODUCER, || {
-        replace(&path, &new, before, &after)
-    });
-    match replaced {
-        Err(err) if err.kind() == io::ErrorKind::Unsupported => {
-            // A window of microseconds remains here.
-            if consent::read(&path) == file {
-                return new.put();
-            }
-            new.discard()
-        }
-        Err(err) => {
-            // Ours goes. What somebody else has written stays where it can be found.
-            if consent::read(new.other()) == FileState::Bytes(after) {
-                let _ = new.discard();
-            }
-            Err(err)
-        }
-        Ok(_) => new.discard(),
-    }
 }
 
-/// Replaces the file unless it is no longer what it was; `None` if it was left as it is. A host knows no lock of ours, and what it
-/// writes may be the person's no: it must not be replaced by the yes that was read before, whether it
-/// comes by a rename or into the file itself. So nobody may have the file open, and after the exchange
-/// the one that came out is looked at; if it is not the one that was read, it goes back.
-fn replace(path: &Path, new: &Replacement, before: &[u8], after: &[u8]) -> io::Result<Option<()>> {
-    let current = os::open(path, Open::Update)?;
-    let lease = lease::take(&current);
-    if matches!(lease, Lease::Refused) {
-        return Ok(None);
-    }
-    let inode_before = os::inode(&current.metadata()?);
-    new.exchange()?;
-    // From here on nothing may end this but an exchange that fails.
-    let inode = |path: &Path| fs::symlink_metadata(path).map(|found| os::inode(&found));
-    let content = os::read_up_to(&current, before.len() as u64);
-    let is_wanted = matches!(&lease, Lease::Held(held) if held.is_wanted());
-    let is_same = inode(new.other()).ok() == Some(inode_before);
-    if is_same && content.is_ok_and(|content| content == before) && !is_wanted {
-        return Ok(Some(()));
-    }
-    new.exchange()?;
-    drop(lease);
-    // Should ours not have come out, somebody has replaced it: theirs is the last word.
-    if consent::read(new.other()) != FileState::Bytes(after.to_vec()) {
-        new.exchange()?;
-    }
-    Ok(None)
+/// Does what is due and writes it down, unless somebody else has just done so, or is at the file.
+///
+/// # Errors
+/// The file, its folder or the lock cannot be used.
+pub fn renew(paths: &Paths, now: DateTime<Utc>) -> Result<()> {
+    os::create_private_dir(&paths.upload())?;
+    answer::change_once(paths, |fields| renewed(fields?, now))?;
+    Ok(())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::consent;
     use std::collections::BTreeMap;
     use std::fs;
 
@@ -252,35 +202,6 @@ mod tests {
     fn what_is_no_object_is_left_alone() {
         check_kept("[]", NOW, None);
         check_kept("{", NOW, None);
-    }
-
-    /// What stands there after a renewal during which somebody else wrote the file.
-    fn check_race(write: impl Fn(&Path)) -> Value {
-        let folder = tempfile::tempdir().unwrap();
-        let paths = Paths::find("a", Some(folder.path()), &BTreeMap::new()).unwrap();
-        let before = br#"{"enabled":true}"#;
-        fs::write(paths.consent(), before).unwrap();
-        let after = br#"{"enabled":true,"anonymousId":"new"}"#;
-        let new = Replacement::write(&paths.consent(), after).unwrap();
-        write(&paths.consent());
-        replace(&paths.consent(), &new, before, after).unwrap();
-        new.discard().unwrap();
-        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
-        serde_json::from_slice(&fs::read(paths.consent()).unwrap()).unwrap()
-    }
-
-    #[test]
-    fn the_persons_no_is_never_replaced_by_a_yes() {
-        let no = r#"{"enabled":false}"#;
-        let by_rename = check_race(|path| {
-            fs::write(path.with_extension("theirs"), no).unwrap();
-            fs::rename(path.with_extension("theirs"), path).unwrap();
-        });
-        let in_place = check_race(|path| fs::write(path, no).unwrap());
-        for consent in [by_rename, in_place] {
-            assert_eq!(consent["enabled"], false);
-        }
-        assert_eq!(check_race(|_| {})["anonymousId"], "new");
     }
 
     #[test]

@@ -8,6 +8,7 @@ use std::fmt;
 use std::io;
 use std::path::Path;
 
+use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::Value;
 
 use crate::ci;
@@ -16,7 +17,7 @@ use crate::os;
 
 /// The file holds five short fields, about 200 bytes; 64 KiB leaves room for keys of other programs,
 /// and keeps a file that is not what its name says from being read into memory.
-const CONSENT_BYTES_MAX: u64 = 64 * 1024;
+pub(crate) const CONSENT_BYTES_MAX: u64 = 64 * 1024;
 
 /// What people write for "off" in a variable; compared trimmed, in any case.
 const OFF: [&str; 4] = ["0", "false", "off", "no"];
@@ -41,8 +42,8 @@ pub enum Rule {
     DoNotTrack,
     /// There is no `telemetry.json`: nobody was asked yet.
     NoConsentFile,
-    /// `telemetry.json` is there, but does not hold one JSON object.
-    ConsentUnreadable,
+    /// `telemetry.json` is there, but says nothing that could be believed, for this reason.
+    ConsentUnreadable(&'static str),
     /// `telemetry.json` is there, or its folder, but is not one of this person's own, for this reason.
     ConsentRefused(String),
     /// `enabled` in `telemetry.json` is not `true`.
@@ -58,8 +59,8 @@ impl fmt::Display for Rule {
             Rule::AppVariable(name) => write!(f, "{name} says off"),
             Rule::DoNotTrack => f.write_str("DO_NOT_TRACK is set"),
             Rule::NoConsentFile => f.write_str("there is no telemetry.json: nobody has agreed yet"),
-            Rule::ConsentUnreadable => {
-                f.write_str("telemetry.json cannot be read, which means off")
+            Rule::ConsentUnreadable(why) => {
+                write!(f, "telemetry.json cannot be read, which means off: {why}")
             }
             Rule::ConsentRefused(why) => {
                 write!(f, "telemetry.json cannot be read, which means off: {why}")
@@ -137,15 +138,62 @@ fn denied_by_file(file: &FileState) -> Option<Rule> {
         FileState::Refused(why) => return Some(Rule::ConsentRefused(why.clone())),
         FileState::Bytes(bytes) => bytes,
     };
-    let Ok(Value::Object(fields)) = serde_json::from_slice(bytes) else {
-        return Some(Rule::ConsentUnreadable);
+    let pairs = match pairs(bytes) {
+        Ok(pairs) => pairs,
+        Err(why) => return Some(Rule::ConsentUnreadable(why)),
     };
+    let values = |key: &str| -> Vec<&Value> {
+        let own = pairs.iter().filter(|(name, _)| name == key);
+        own.map(|(_, value)| value).collect()
+    };
+    // Of a key that stands there twice one reader takes the first, another the last.
+    let differ = |key: &str| values(key).windows(2).any(|two| two[0] != two[1]);
+    if differ("enabled") || differ("consentGiven") {
+        return Some(Rule::ConsentUnreadable("it says two things at once"));
+    }
     // Only the JSON boolean: the string "true" may be anything, a template that was never filled in too.
-    let is_true = |key: &str| fields.get(key) == Some(&Value::Bool(true));
+    let is_true = |key: &str| values(key).first() == Some(&&Value::Bool(true));
     match (is_true("enabled"), is_true("consentGiven")) {
         (false, _) => Some(Rule::NotEnabled),
         (true, false) => Some(Rule::NotGiven),
         (true, true) => None,
+    }
+}
+
+/// The keys and values of a consent file, each as often as it stands there.
+///
+/// # Errors
+/// What is wrong with it, as a sentence about the file.
+pub fn pairs(file: &[u8]) -> Result<Vec<(String, Value)>, &'static str> {
+    if file.starts_with(b"\xef\xbb\xbf") {
+        return Err("it begins with a byte order mark");
+    }
+    serde_json::from_slice(file)
+        .map(|Pairs(pairs)| pairs)
+        .map_err(|_| "it is not one JSON object")
+}
+
+struct Pairs(Vec<(String, Value)>);
+
+impl<'de> Deserialize<'de> for Pairs {
+    fn deserialize<D: Deserializer<'de>>(file: D) -> Result<Pairs, D::Error> {
+        struct Object;
+        impl<'de> Visitor<'de> for Object {
+            type Value = Pairs;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<Pairs, M::Error> {
+                let mut pairs = Vec::new();
+                while let Some(pair) = map.next_entry()? {
+                    pairs.push(pair);
+                }
+                Ok(Pairs(pairs))
+            }
+        }
+        file.deserialize_map(Object)
     }
 }
 
@@ -184,6 +232,10 @@ mod tests {
 
     fn own() -> Rule {
         Rule::AppVariable("ATOMIC_TELEMETRY".to_owned())
+    }
+
+    fn no_object() -> Rule {
+        Rule::ConsentUnreadable("it is not one JSON object")
     }
 
     /// `None` means allowed.
@@ -228,10 +280,7 @@ mod tests {
                 FileState::Refused("it is a link".to_owned()),
                 Some(Rule::ConsentRefused("it is a link".to_owned())),
             ),
-            (
-                FileState::Bytes(b"{".to_vec()),
-                Some(Rule::ConsentUnreadable),
-            ),
+            (FileState::Bytes(b"{".to_vec()), Some(no_object())),
             (
                 FileState::Bytes(br#"{"consentGiven":true}"#.to_vec()),
                 Some(Rule::NotEnabled),
@@ -359,20 +408,29 @@ mod tests {
     #[test]
     fn anything_but_one_json_object_is_unreadable() {
         let bomb = "[".repeat(10_000);
-        for text in [
-            "",
-            " ",
-            "true",
-            "[]",
-            "null",
-            "{",
-            "{}{}",
-            "\u{feff}{}",
-            "\0\0",
-            &bomb,
-        ] {
-            check(&[], text, Some(Rule::ConsentUnreadable));
+        for text in ["", " ", "true", "[]", "null", "{", "{}{}", "\0\0", &bomb] {
+            check(&[], text, Some(no_object()));
         }
+    }
+
+    #[test]
+    fn a_byte_order_mark_is_named() {
+        let why = "it begins with a byte order mark";
+        check(&[], "\u{feff}{}", Some(Rule::ConsentUnreadable(why)));
+    }
+
+    #[test]
+    fn a_file_that_says_yes_and_no_means_no() {
+        let why = Some(Rule::ConsentUnreadable("it says two things at once"));
+        for text in [
+            r#"{"enabled":false,"consentGiven":true,"enabled":true}"#,
+            r#"{"enabled":true,"consentGiven":true,"enabled":false}"#,
+            r#"{"enabled":true,"consentGiven":true,"consentGiven":null}"#,
+        ] {
+            check(&[], text, why.clone());
+        }
+        let twice = r#"{"enabled":true,"enabled":true,"x":1,"x":2,"consentGiven":true}"#;
+        check(&[], twice, None);
     }
 
     #[test]
@@ -395,7 +453,7 @@ mod tests {
             (own(), "ATOMIC_TELEMETRY says off"),
             (Rule::DoNotTrack, "DO_NOT_TRACK is set"),
             (Rule::NoConsentFile, "no telemetry.json"),
-            (Rule::ConsentUnreadable, "cannot be read"),
+            (no_object(), "means off: it is not one JSON object"),
             (Rule::ConsentRefused("so".to_owned()), "means off: so"),
             (Rule::NotEnabled, "\"enabled\": true"),
             (Rule::NotGiven, "\"consentGiven\": true"),
@@ -411,8 +469,8 @@ mod tests {
         check_file(&path, Some(Rule::NoConsentFile));
         for (content, expected) in [
             (YES, None),
-            ("", Some(Rule::ConsentUnreadable)),
-            ("{\"enabled\":tru", Some(Rule::ConsentUnreadable)),
+            ("", Some(no_object())),
+            ("{\"enabled\":tru", Some(no_object())),
             ("{\"enabled\":\"true\"}", Some(Rule::NotEnabled)),
             (
                 "{\"enabled\":true,\"consentGiven\":1}",

@@ -101,6 +101,7 @@ pub mod consent;
 pub mod paths;
 
 pub mod anonymous_id;
+pub mod answer;
 pub mod append;
 pub mod id;
 pub mod recorder;

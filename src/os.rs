@@ -22,7 +22,9 @@ pub use folders::{
     check_dir, check_private_dir, check_root_is_at_home, create_private_dir, create_shared,
     create_shared_dir,
 };
-pub use reach::{columns_of_stdout, free_bytes, may_write, mode, network_file_system};
+pub use reach::{
+    columns_of_stderr, columns_of_stdout, free_bytes, may_write, mode, network_file_system,
+};
 pub use replacement::Replacement;
 
 use std::collections::BTreeMap;

@@ -35,3 +35,8 @@ pub fn network_file_system(path: &Path) -> Option<&'static str> {
 pub fn columns_of_stdout() -> Option<usize> {
     system::columns_of_stdout()
 }
+
+/// The same of standard error.
+pub fn columns_of_stderr() -> Option<usize> {
+    system::columns_of_stderr()
+}

@@ -51,6 +51,30 @@ impl Replacement {
         system::exchange(&self.new, &self.path)
     }
 
+    /// Puts it in its place unless something is there by now; whether it did.
+    pub fn put_if_absent(self) -> io::Result<bool> {
+        match system::rename_to_new(&self.new, &self.path) {
+            Ok(()) => Ok(true),
+            // A window of microseconds remains here.
+            Err(err) if err.kind() == io::ErrorKind::Unsupported => {
+                let is_absent = fs::symlink_metadata(&self.path).is_err();
+                let done = if is_absent {
+                    self.put()
+                } else {
+                    self.discard()
+                };
+                done.map(|()| is_absent)
+            }
+            Err(err) => {
+                self.discard()?;
+                match err.kind() {
+                    io::ErrorKind::AlreadyExists => Ok(false),
+                    _ => Err(err),
+                }
+            }
+        }
+    }
+
     /// What is not in its place.
     pub fn other(&self) -> &Path {
         &self.new

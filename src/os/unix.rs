@@ -107,21 +107,44 @@ pub(super) fn sync_dir(path: &Path) -> io::Result<()> {
     File::open(path)?.sync_all()
 }
 
-#[cfg(any(target_os = "linux", target_vendor = "apple"))]
 pub(super) fn exchange(one: &Path, other: &Path) -> io::Result<()> {
-    use rustix::fs::{CWD, RenameFlags, renameat_with};
-    match renameat_with(CWD, one, CWD, other, RenameFlags::EXCHANGE) {
-        // What file systems say that do not know it.
-        Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOSYS) => {
-            Err(io::ErrorKind::Unsupported.into())
-        }
-        exchanged => Ok(exchanged?),
-    }
+    renaming::rename(one, other, renaming::Flag::Exchange)
 }
 
-#[cfg(not(any(target_os = "linux", target_vendor = "apple")))]
-pub(super) fn exchange(_one: &Path, _other: &Path) -> io::Result<()> {
-    Err(io::ErrorKind::Unsupported.into())
+pub(super) fn rename_to_new(from: &Path, to: &Path) -> io::Result<()> {
+    renaming::rename(from, to, renaming::Flag::OnlyIfAbsent)
+}
+
+mod renaming {
+    use std::io;
+    use std::path::Path;
+
+    #[derive(Clone, Copy)]
+    pub(super) enum Flag {
+        Exchange,
+        OnlyIfAbsent,
+    }
+
+    #[cfg(any(target_os = "linux", target_vendor = "apple"))]
+    pub(super) fn rename(one: &Path, other: &Path, flag: Flag) -> io::Result<()> {
+        use rustix::fs::{CWD, RenameFlags, renameat_with};
+        let flags = match flag {
+            Flag::Exchange => RenameFlags::EXCHANGE,
+            Flag::OnlyIfAbsent => RenameFlags::NOREPLACE,
+        };
+        match renameat_with(CWD, one, CWD, other, flags) {
+            // What file systems say that do not know it.
+            Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOSYS) => {
+                Err(io::ErrorKind::Unsupported.into())
+            }
+            renamed => Ok(renamed?),
+        }
+    }
+
+    #[cfg(not(any(target_os = "linux", target_vendor = "apple")))]
+    pub(super) fn rename(_one: &Path, _other: &Path, _flag: Flag) -> io::Result<()> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
 }
 
 pub(super) fn read_once_at(file: &File, into: &mut [u8], offset: u64) -> io::Result<usize> {
@@ -251,7 +274,15 @@ pub(super) fn network_file_system(_path: &Path) -> Option<&'static str> {
 }
 
 pub(super) fn columns_of_stdout() -> Option<usize> {
-    let size = rustix::termios::tcgetwinsize(rustix::stdio::stdout()).ok()?;
+    columns_of(rustix::stdio::stdout())
+}
+
+pub(super) fn columns_of_stderr() -> Option<usize> {
+    columns_of(rustix::stdio::stderr())
+}
+
+fn columns_of(terminal: impl AsFd) -> Option<usize> {
+    let size = rustix::termios::tcgetwinsize(terminal).ok()?;
     // A terminal that was never told its size says 0.
     Some(usize::from(size.ws_col)).filter(|columns| *columns > 0)
 }

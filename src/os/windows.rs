@@ -66,6 +66,10 @@ pub(super) fn exchange(_one: &Path, _other: &Path) -> io::Result<()> {
     Err(io::ErrorKind::Unsupported.into())
 }
 
+pub(super) fn rename_to_new(_from: &Path, _to: &Path) -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
 pub(super) fn read_once_at(file: &File, into: &mut [u8], offset: u64) -> io::Result<usize> {
     file.seek_read(into, offset)
 }
@@ -153,5 +157,9 @@ pub(super) fn mode(_metadata: &Metadata) -> u32 {
 }
 
 pub(super) fn network_file_system(_path: &Path) -> Option<&'static str> {
+    None
+}
+
+pub(super) fn columns_of_stderr() -> Option<usize> {
     None
 }

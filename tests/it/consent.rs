@@ -82,7 +82,7 @@ fn without_consent_it_is_off() {
     };
     let enabled = "telemetry.json does not say \"enabled\": true";
     let given = "telemetry.json does not say \"consentGiven\": true";
-    let unreadable = "telemetry.json cannot be read, which means off";
+    let unreadable = "telemetry.json cannot be read, which means off: it is not one JSON object";
     check_off(
         &consent(r#"{"enabled":false,"consentGiven":true}"#),
         enabled,
