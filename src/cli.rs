@@ -1,9 +1,8 @@
 //! Flags and subcommands, and nothing else. The doc comments are `--help`.
 
-use crate::exit::Exit;
 use crate::paths::{self, APP_DEFAULT};
 use clap::builder::{OsStringValueParser, TypedValueParser};
-use clap::{Args, Parser, Subcommand};
+use clap::{ArgAction, ArgGroup, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use serde::Deserialize;
 use std::ffi::OsString;
 use std::io;
@@ -11,15 +10,20 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 mod doctor;
+mod generated;
+mod help;
 mod report;
+mod schedule;
 mod seeing;
+mod steering;
 mod subcommands;
 
 pub use doctor::*;
+pub use generated::*;
 pub use report::*;
-pub use seeing::*;
-mod schedule;
 pub use schedule::*;
+pub use seeing::*;
+pub use steering::*;
 pub use subcommands::*;
 
 /// Upload usage telemetry from a local JSONL buffer to Azure Application Insights
@@ -28,11 +32,20 @@ pub use subcommands::*;
 /// hooks, by the application itself, by cron, launchd or systemd. Events leave the buffer only after
 /// the server accepted them.
 #[derive(Debug, Parser)]
-#[command(version, about, max_term_width = 100, args_conflicts_with_subcommands = true, after_help = examples_and_exit_codes())]
+#[command(
+    version,
+    max_term_width = 100,
+    args_conflicts_with_subcommands = true,
+    disable_help_flag = true
+)]
 pub struct Cli {
     /// What to do; without one, a pass.
     #[command(subcommand)]
     pub command: Option<Command>,
+    /// Print help
+    // In one line a flag, where clap's own `--help` takes three.
+    #[arg(short, long, global = true, action = ArgAction::HelpShort, display_order = 1000)]
+    help: Option<bool>,
     /// How to do a pass.
     #[command(flatten)]
     pub upload: Upload,
@@ -44,7 +57,11 @@ impl Cli {
     /// for: a hook must not fail over a flag that only a newer version knows, and some hosts take exit
     /// code 2 for a veto.
     pub fn read(arguments: &[OsString]) -> Result<Cli, ExitCode> {
-        Cli::try_parse_from(arguments).map_err(|err| {
+        let command = help::dressed(Cli::command(), arguments);
+        let matches = command.clone().try_get_matches_from(arguments);
+        let read = matches.and_then(|matches| Cli::from_arg_matches(&matches));
+        read.map_err(|err| {
+            let err = err.format(&mut command.clone());
             let is_for_host = err.use_stderr() && is_called_by_host(arguments);
             if !is_for_host || arguments.iter().any(|argument| argument == "--verbose") {
                 // Nobody is left to be told that even this could not be printed.
@@ -66,51 +83,52 @@ pub fn is_called_by_host(arguments: &[OsString]) -> bool {
     })
 }
 
-const EXAMPLES: &str = "\
-Examples:
-  telemetry-upload demo                 see it work, without Azure and without touching your files
-  telemetry-upload --flush              send what is waiting now, and say what became of it
-  telemetry-upload --flush --dry-run    say what would be sent, and send nothing
-  telemetry-upload record cli_command --prop command=init --spawn
-                                        append an event, and have it sent in the background
-  telemetry-upload hooks status         say which hosts report to it";
-
-/// The examples, and the table of exit codes.
-fn examples_and_exit_codes() -> String {
-    let line = |exit: &Exit| format!("\n  {:2}  {}", exit.code(), exit.words());
-    let table: String = Exit::ALL.iter().map(line).collect();
-    format!("{EXAMPLES}\n\nExit codes:{table}")
-}
-
 /// Everything that is not the pass.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Say whether telemetry is on, what waits, what was sent, and what is wrong, if anything is
+    /// Say how things stand: on or off, what waits, what is wrong
     Status(Status),
-    /// Show the events that wait, the bytes that would be sent, what was sent or what was rejected
+    /// Show the events that wait, were sent or were rejected, byte for byte
     Inspect(Inspect),
-    /// Send sample events to a local endpoint and show what arrived; touches nothing of yours
+    /// Show the whole way of sample events; touches nothing of yours
     Demo,
-    /// Append one event to the buffer, from arguments or from a JSON object on standard input; silent, always exit 0
+    /// Append one event, from arguments or standard input; always exit 0
     Record(Record),
-    /// Record what an agent tells its hooks on standard input; silent, always exit 0
+    /// Record what an agent tells its hooks; always exit 0
     Hook(Hook),
-    /// Run a local endpoint that validates like Application Insights' and can misbehave by script
+    /// Run a local endpoint that answers like Application Insights'
     Emulator(Emulator),
-    /// Put the hooks that report usage into a host's settings, or take them out again
+    /// Put the hooks that report usage into a host's settings
     Hooks(Hooks),
-    /// Check everything between an event and Azure, and say what to do; made for bug reports
+    /// Check everything between an event and Azure, and say what to do
     Doctor(Doctor),
-    /// Say what was used, how often and how well, from the events on this machine
+    /// Say what was used, how often and how well
     Report(Report),
     /// Have a pass run every so often, by systemd, launchd or cron
     Schedule(Schedule),
+    /// Be asked whether telemetry may be sent, or answer
+    Consent(Consenting),
+    /// Turn telemetry on again, if you have agreed
+    Enable(Steered),
+    /// Turn telemetry off: nothing is sent from then on
+    Disable(Steered),
+    /// Change the anonymous id now
+    ResetId(Steered),
+    /// Delete what waits, and the copies of what was sent
+    Purge(Purging),
+    /// Print what completes commands in a shell
+    Completions(Completions),
+    /// Print the manual page
+    Man,
 }
 
 /// One pass.
 #[derive(Args, Debug, Default)]
+#[command(group = ArgGroup::new("spoken").args(["flush", "dry_run"]).multiple(true))]
+// The detached pass is called as the one who started it was.
+#[command(group = ArgGroup::new("explained").args(["flush", "dry_run", "detach", "detached"]).multiple(true))]
 pub struct Upload {
-    /// Run in the foreground: progress on a terminal, one summary line; ignores a pause the server asked for
+    /// Send now, in the foreground, even before the end of a pause the server asked for
     #[arg(long)]
     pub flush: bool,
     /// Do everything but the sending, and change nothing
@@ -119,14 +137,16 @@ pub struct Upload {
     /// Print the summary as one JSON object
     #[arg(long)]
     pub json: bool,
+    /// How much is said about it.
+    #[command(flatten)]
+    pub telling: Telling,
     /// Whether it outlives whoever asks for it.
     #[command(flatten)]
     pub detaching: Detaching,
     /// Whose events, and where.
     #[command(flatten)]
     pub application: Application,
-    /// Where to send; better set in config.json, or in the environment as
-    /// APPLICATIONINSIGHTS_CONNECTION_STRING, since others can see arguments
+    /// Where to send; better set in config.json, since others can see arguments
     #[arg(long, value_name = "STRING")]
     pub connection_string: Option<String>,
     /// Trust only the certificates in this PEM file
@@ -137,15 +157,23 @@ pub struct Upload {
     pub limits: Limit,
 }
 
+/// Less than usual, or more.
+#[derive(Args, Clone, Copy, Debug, Default)]
+pub struct Telling {
+    /// With --flush: no progress and no summary, only what went wrong
+    #[arg(long, requires = "spoken", conflicts_with_all = ["json", "verbose"])]
+    pub quiet: bool,
+    /// With --flush: a line for each request; with --detach: whether a pass was started, or why not
+    #[arg(long, requires = "explained")]
+    pub verbose: bool,
+}
+
 /// A pass in a session of its own.
 #[derive(Args, Clone, Copy, Debug, Default)]
 pub struct Detaching {
-    /// Start a pass that outlives whoever asks for it, if there is anything to do, and return at once; silent, always exit 0
+    /// Start a pass that outlives whoever asks, if there is anything to do; always exit 0
     #[arg(long, conflicts_with_all = ["flush", "dry_run", "json"])]
     pub detach: bool,
-    /// With `--detach`: say whether a pass was started, or why not
-    #[arg(long, requires = "detach")]
-    pub verbose: bool,
     /// This is the pass that `--detach` started
     #[arg(long, hide = true, conflicts_with_all = ["flush", "dry_run", "json", "detach"])]
     pub detached: bool,
@@ -157,7 +185,7 @@ pub struct Application {
     /// Whose events.
     #[command(flatten)]
     app: App,
-    /// The folder of the buffers [default: TELEMETRY_UPLOAD_DATA_DIR, or the application's own data folder]
+    /// The folder of the buffers [default: TELEMETRY_UPLOAD_DATA_DIR, or the application's own]
     #[arg(
         long,
         value_name = "DIR",
@@ -232,36 +260,36 @@ fn app_name_or_none(app: &str) -> anyhow::Result<String> {
 #[serde(default, rename_all = "camelCase", deny_unknown_fields)]
 pub struct Limit {
     /// Events in one request [default: 100]
-    #[arg(long, value_name = "COUNT")]
+    #[arg(long, hide_short_help = true, value_name = "COUNT")]
     pub request_events: Option<usize>,
     /// Bytes of one request before compression [default: 500000]
-    #[arg(long, value_name = "BYTES")]
+    #[arg(long, hide_short_help = true, value_name = "BYTES")]
     pub request_bytes: Option<usize>,
     /// Bytes of one line; longer ones are rejected [default: 32768]
-    #[arg(long, value_name = "BYTES")]
+    #[arg(long, hide_short_help = true, value_name = "BYTES")]
     pub line_bytes: Option<usize>,
     /// Days after which an event is dropped [default: 30]
-    #[arg(long, value_name = "DAYS")]
+    #[arg(long, hide_short_help = true, value_name = "DAYS")]
     pub age_days: Option<u32>,
     /// Undelivered bytes of a buffer over which the oldest lines go [default: 50000000]
-    #[arg(long, value_name = "BYTES")]
+    #[arg(long, hide_short_help = true, value_name = "BYTES")]
     pub buffer_bytes: Option<u64>,
     /// Attempts for one request [default: 3]
-    #[arg(long, value_name = "COUNT")]
+    #[arg(long, hide_short_help = true, value_name = "COUNT")]
     pub attempts: Option<u32>,
     /// Pause after the first attempt, doubled after each further one [default: 1000]
-    #[arg(long, value_name = "MS")]
+    #[arg(long, hide_short_help = true, value_name = "MS")]
     pub pause_ms: Option<u64>,
     /// Longest duration of a pass [default: 300]
-    #[arg(long, value_name = "SECONDS")]
+    #[arg(long, hide_short_help = true, value_name = "SECONDS")]
     pub deadline_s: Option<u64>,
     /// Seconds a detached pass stays for what comes next [default: 15]
-    #[arg(long, value_name = "SECONDS")]
+    #[arg(long, hide_short_help = true, value_name = "SECONDS")]
     pub gather_s: Option<u64>,
     /// Longest duration of a request [default: 5000]
-    #[arg(long, value_name = "MS")]
+    #[arg(long, hide_short_help = true, value_name = "MS")]
     pub request_timeout_ms: Option<u64>,
     /// Longest time to find the host and connect [default: 3000]
-    #[arg(long, value_name = "MS")]
+    #[arg(long, hide_short_help = true, value_name = "MS")]
     pub connect_timeout_ms: Option<u64>,
 }

@@ -243,8 +243,8 @@ fn open_lock(paths: &Paths) -> Result<File> {
     os::open(&path, Open::Create).with_context(|| format!("cannot open {}", path.display()))
 }
 
-/// A pass at work sees what is waiting before it ends: see [`crate::news`].
-fn is_uploader_busy(paths: &Paths) -> bool {
+/// Whether a pass is at work. It sees what is waiting before it ends: see [`crate::news`].
+pub fn is_uploader_busy(paths: &Paths) -> bool {
     holder::find(paths).is_some()
 }
 

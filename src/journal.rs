@@ -25,6 +25,13 @@ pub enum Durable {
     Eventually,
 }
 
+/// The one old generation beside a file.
+pub fn older(path: &Path) -> PathBuf {
+    let mut older = OsString::from(path);
+    older.push(".1");
+    PathBuf::from(older)
+}
+
 /// Appends lines, each without its newline, and starts a new generation whenever one more would make
 /// the file too large.
 ///
@@ -52,7 +59,7 @@ fn append_some(
     // With its newline.
     let fits = |length: u64, line: &[u8]| length + (line.len() as u64) < file_bytes_max;
     if length > 0 && !fits(length, &lines[0]) {
-        os::rename(path, &old_generation(path))?;
+        os::rename(path, &older(path))?;
         file = os::open(path, Open::Append)?;
         length = 0;
     }
@@ -87,7 +94,7 @@ fn append_some(
 /// The file, and why it could not be read: it is far longer than [`append`] would make it, perhaps.
 pub fn read(path: &Path, file_bytes_max: u64) -> Result<Vec<Vec<u8>>> {
     let mut lines = Vec::new();
-    for path in [old_generation(path), path.to_owned()] {
+    for path in [older(path), path.to_owned()] {
         // A line longer than the file stands alone in it.
         let bytes = match os::read_small(&path, 2 * file_bytes_max) {
             Err(err) if err.kind() == io::ErrorKind::NotFound => continue,
@@ -97,12 +104,6 @@ pub fn read(path: &Path, file_bytes_max: u64) -> Result<Vec<Vec<u8>>> {
         lines.extend(whole.filter(|line| !line.is_empty()).map(<[u8]>::to_vec));
     }
     Ok(lines)
-}
-
-fn old_generation(path: &Path) -> PathBuf {
-    let mut old = OsString::from(path);
-    old.push(".1");
-    PathBuf::from(old)
 }
 
 #[cfg(test)]

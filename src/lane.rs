@@ -87,6 +87,11 @@ impl Lane {
         summary.noting(opened)
     }
 
+    /// What is not delivered yet of that which stood there when it was opened.
+    pub fn bytes_waiting(&self) -> u64 {
+        self.buffer.size.saturating_sub(self.buffer.mark.offset)
+    }
+
     /// Starts again after the person changed the file under us: it stays as it is, and is read by its
     /// cursor.
     pub fn reopen(self, paths: &Paths, limits: &Limits, summary: &mut Summary) -> Option<Lane> {

@@ -74,7 +74,8 @@
 //!
 //! `upload/uploader.lock` is held for a whole pass, a buffer's own lock only around an append of ours
 //! or a truncation: microseconds. No lock is held across a post, a pause, a sync or a large copy, but for
-//! `upload/consent.lock`, once a month, for which nobody waits long.
+//! `upload/consent.lock`, while telemetry.json is changed, for which nobody waits long. `purge` holds the
+//! uploader's lock, too: it empties the buffers as a pass does.
 //! Order: the uploader's lock, then one buffer's. On Linux a write lease guards the truncation too.
 //! A hook locks the calls of its session, then perhaps `upload/consent.lock`, then the buffer.
 //! `upload/detached.lock` is held by a detached pass until its
@@ -125,6 +126,7 @@ pub mod lines;
 pub mod lock;
 pub mod news;
 pub mod os;
+pub mod purge;
 mod raw;
 pub mod settle;
 
@@ -166,6 +168,7 @@ pub mod exit;
 pub mod health;
 
 pub mod summary;
+pub mod talk;
 pub mod terminal;
 pub mod wording;
 

@@ -31,6 +31,13 @@ fn main() -> ExitCode {
         Some(Command::Doctor(doctor)) => commands::doctor::run(doctor, &env),
         Some(Command::Report(report)) => commands::report::run(report, &env),
         Some(Command::Schedule(schedule)) => commands::schedule::run(&schedule.action, &env),
+        Some(Command::Consent(consent)) => commands::consent::consent(consent, &env),
+        Some(Command::Enable(enable)) => commands::consent::enable(enable, &env),
+        Some(Command::Disable(disable)) => commands::consent::disable(disable, &env),
+        Some(Command::ResetId(reset)) => commands::reset_id::run(reset, &env),
+        Some(Command::Purge(purge)) => commands::purge::run(purge, &env),
+        Some(Command::Completions(shell)) => Ok(commands::completions::run(*shell)),
+        Some(Command::Man) => commands::completions::man(),
     };
     done.unwrap_or_else(|err| {
         terminal::complain(&format!("{err:#}"));

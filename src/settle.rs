@@ -9,7 +9,7 @@ use crate::cursor::Mark;
 use crate::lease::{self, Lease};
 use crate::lock;
 use crate::os;
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use std::io;
 
 /// Bytes copied at once; the bytes that vouch for the offset are compared before each such piece.
@@ -51,6 +51,34 @@ pub fn settle(buffer: &mut Buffer) -> Result<Settled> {
     }
     let path = buffer.path.clone();
     move_and_truncate(buffer).with_context(|| format!("cannot settle {}", path.display()))
+}
+
+/// Takes away what the delivered bytes say, where the file cannot be truncated now: newlines stand in
+/// their place, which are no lines, and a later pass cuts them off.
+///
+/// # Errors
+/// A buffer or cursor that cannot be written, or that somebody is changing.
+pub fn blank(buffer: &mut Buffer) -> Result<()> {
+    let path = buffer.path.clone();
+    overwrite(buffer).with_context(|| format!("cannot delete what {} holds", path.display()))
+}
+
+fn overwrite(buffer: &mut Buffer) -> Result<()> {
+    let mark = buffer.mark;
+    let begin = Mark::default();
+    let room = mark.offset - mark.reach();
+    let blanks = |into: &mut [u8], _| {
+        into.fill(b'\n');
+        Ok(())
+    };
+    // The bytes that vouch for the cursor go last, and at once: until then it says what is delivered.
+    if write(buffer, &mark, &begin, room, blanks)?.is_none() || !mark.holds(&buffer.file)? {
+        bail!("another program is changing it; run this again in a moment");
+    }
+    let rest = usize::try_from(mark.reach()).unwrap_or_default();
+    os::write_at(&buffer.file, &vec![b'\n'; rest], room)?;
+    os::sync(&buffer.file)?;
+    buffer.commit(&begin)
 }
 
 fn move_and_truncate(buffer: &mut Buffer) -> Result<Settled> {

@@ -3,7 +3,14 @@
 use anstream::AutoStream;
 use anstyle::{AnsiColor, Style};
 use std::borrow::Cow;
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, BufRead, IsTerminal, Read, Write};
+
+mod progress;
+
+pub use progress::Progress;
+
+/// Bytes that a person may type as an answer.
+const ANSWER_BYTES_MAX: u64 = 1024;
 
 /// Writes a line of results to standard output.
 #[allow(clippy::disallowed_methods, reason = "the one place that prints")]
@@ -115,41 +122,30 @@ pub fn plain(text: &str) -> Cow<'_, str> {
     text.chars().map(escaped).collect::<String>().into()
 }
 
-/// A line on a terminal that counts along; nothing anywhere else.
-#[derive(Debug)]
-pub enum Progress {
-    /// Nobody watches.
-    Silent,
-    /// A person at a terminal.
-    Shown,
+/// Whether a person is there to be asked.
+pub fn is_person_there() -> bool {
+    io::stdin().is_terminal() && is_stdout_terminal()
 }
 
-impl Progress {
-    /// Shown if standard error is a terminal.
-    #[allow(clippy::disallowed_methods, reason = "the one place that prints")]
-    pub fn for_person() -> Progress {
-        if io::stderr().is_terminal() {
-            Progress::Shown
-        } else {
-            Progress::Silent
-        }
-    }
+#[allow(clippy::disallowed_methods, reason = "the one place that prints")]
+fn is_stdout_terminal() -> bool {
+    io::stdout().is_terminal()
+}
 
-    /// Says how many events the server has accepted so far.
-    #[allow(clippy::disallowed_methods, reason = "the one place that prints")]
-    pub fn show(&self, delivered: u64) {
-        if let Progress::Shown = self {
-            let _ = write!(io::stderr(), "\rsending: {delivered} accepted");
-        }
+/// Asks the person, and waits for a line: trimmed, in small letters; `None` at the end of input.
+#[allow(clippy::disallowed_methods, reason = "the one place that prints")]
+pub fn ask(question: &str) -> Option<String> {
+    let mut stdout = io::stdout();
+    write!(stdout, "{} ", plain(question)).ok()?;
+    stdout.flush().ok()?;
+    let mut answer = String::new();
+    let mut line = io::stdin().lock().take(ANSWER_BYTES_MAX);
+    let read = line.read_line(&mut answer);
+    if read.is_ok_and(|bytes| bytes > 0) {
+        return Some(answer.trim().to_lowercase());
     }
-
-    /// Clears the line.
-    #[allow(clippy::disallowed_methods, reason = "the one place that prints")]
-    pub fn end(&self) {
-        if let Progress::Shown = self {
-            let _ = write!(io::stderr(), "\r\x1b[K");
-        }
-    }
+    let _ = writeln!(stdout);
+    None
 }
 
 #[cfg(test)]

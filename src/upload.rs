@@ -53,7 +53,22 @@ pub struct Pass<'a, W: World> {
     pub progress: &'a Progress,
 }
 
-impl<W: World> Pass<'_, W> {
+impl<'a, W: World> Pass<'a, W> {
+    /// The same in another world.
+    pub fn within<'b, V: World>(&self, world: &'b V) -> Pass<'b, V>
+    where
+        'a: 'b,
+    {
+        Pass {
+            world,
+            settings: self.settings,
+            paths: self.paths,
+            mode: self.mode,
+            may: self.may,
+            progress: self.progress,
+        }
+    }
+
     /// Delivers what waits in the buffers, and accounts for every line.
     ///
     /// # Errors
@@ -133,6 +148,9 @@ impl<W: World> Pass<'_, W> {
         let mut sender = Sender::new(self.world, limits, self.may, route);
         let mut attempts_max = limits.attempts_max;
         state.not_before = None;
+        let waiting = |lanes: &VecDeque<Lane>| lanes.iter().map(Lane::bytes_waiting).sum::<u64>();
+        let total = waiting(&lanes);
+        self.progress.show(0, total, summary.delivered);
         while let Some(mut lane) = lanes.pop_front() {
             match self.step(&mut lane, &mut sender, attempts_max, clock, &mut summary) {
                 Ok(Step::More) => lanes.push_back(lane),
@@ -164,7 +182,8 @@ impl<W: World> Pass<'_, W> {
                     summary.keep_unread(lane.count_rest());
                 }
             }
-            self.progress.show(summary.delivered);
+            let done = total.saturating_sub(waiting(&lanes));
+            self.progress.show(done, total, summary.delivered);
         }
         for mut lane in lanes {
             summary.keep_unread(lane.count_rest());

@@ -4,6 +4,7 @@ use crate::cli::Upload;
 use crate::consent::{self, Consent};
 use crate::detach;
 use crate::dry_run;
+use crate::exit::Exit;
 use crate::ledger;
 use crate::outlook;
 use crate::paths::Paths;
@@ -11,6 +12,7 @@ use crate::recorder::Recorder;
 use crate::session;
 use crate::settings::Settings;
 use crate::summary::{Ending, Summary, Tense};
+use crate::talk::Talk;
 use crate::terminal::{self, Progress};
 use crate::upload::{Mode, Pass};
 use crate::watchdog::{self, Watchdog};
@@ -66,7 +68,7 @@ pub fn detach(flags: &Upload, env: &BTreeMap<String, String>) -> ExitCode {
         detach::start(app, &paths, env, &mut command)
     };
     let words = started().map_or_else(|err| format!("{err:#}"), |started| started.to_string());
-    if flags.detaching.verbose {
+    if flags.telling.verbose {
         terminal::complain(&words);
     }
     ExitCode::SUCCESS
@@ -89,7 +91,8 @@ fn allowed(
         Ok(settings) => settings,
         Err(err) => return misconfigured(err),
     };
-    if let (Some(warning), true) = (settings.connection.warning, flags.flush) {
+    let is_heard = flags.flush && !flags.telling.quiet;
+    if let (Some(warning), true) = (settings.connection.warning, is_heard) {
         terminal::complain(warning);
     }
     // By far the most common case needs no thread, no certificate and no connection.
@@ -108,8 +111,8 @@ fn allowed(
         Err(err) => return misconfigured(err),
     };
     let progress = match mode {
-        Mode::Foreground => Progress::for_person(),
-        Mode::Background | Mode::Gathering => Progress::Silent,
+        Mode::Foreground if is_heard && !flags.telling.verbose => Progress::for_person(env),
+        _ => Progress::Silent,
     };
     let pass = Pass {
         world: &world,
@@ -119,10 +122,10 @@ fn allowed(
         may,
         progress: &progress,
     };
-    let done = if flags.dry_run {
-        dry_run::run(&pass)
-    } else {
-        pass.run()
+    let done = match (flags.dry_run, flags.telling.verbose) {
+        (true, _) => dry_run::run(&pass),
+        (false, false) => pass.run(),
+        (false, true) => pass.within(&Talk::about(&world)).run(),
     };
     progress.end();
     done.unwrap_or_else(|err| failed(paths, flags, Summary::failed(format!("{err:#}"))))
@@ -170,10 +173,22 @@ fn say(flags: &Upload, summary: &Summary) {
     if !flags.flush && !flags.dry_run {
         return;
     }
-    if let Some(line) = summary.line(tense) {
-        terminal::print(&line);
+    let line = summary.line(tense);
+    let complaints: Vec<&str> = summary.complaints().collect();
+    match line {
+        Some(line) if !flags.telling.quiet => terminal::print(&line),
+        // What went wrong stands in the line alone.
+        Some(line) if complaints.is_empty() && is_error(summary.exit()) => {
+            terminal::complain(&line);
+        }
+        _ => {}
     }
-    for complaint in summary.complaints() {
+    for complaint in complaints {
         terminal::complain(complaint);
     }
+}
+
+/// Whether a person has to do something about it.
+fn is_error(exit: Exit) -> bool {
+    matches!(exit, Exit::Failed | Exit::Misconfigured)
 }

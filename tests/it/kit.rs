@@ -278,6 +278,16 @@ impl Sandbox {
         }
     }
 
+    /// A run that was had in another way.
+    pub fn ran(&self, output: Output) -> Ran<'_> {
+        Ran {
+            sandbox: self,
+            output,
+            stdout: String::new(),
+            stderr: String::new(),
+        }
+    }
+
     /// A run that is given this on standard input, and then its end.
     pub fn feed(&self, args: &[&str], input: impl AsRef<[u8]>) -> Ran<'_> {
         let mut child = self

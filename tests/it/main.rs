@@ -18,8 +18,10 @@
 )]
 
 mod kit;
+mod person;
 mod tools;
 
+mod answer;
 mod bad_input;
 mod circumstances;
 mod commands;
@@ -34,6 +36,7 @@ mod examples;
 mod flush;
 mod found;
 mod golden;
+mod help;
 mod hook;
 mod hooks_anywhere;
 mod hooks_install;
@@ -45,6 +48,7 @@ mod network;
 mod privacy;
 mod producers;
 mod queries;
+mod purge;
 mod race;
 mod record;
 mod replies;

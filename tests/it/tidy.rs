@@ -85,6 +85,8 @@ fn each_crate_is_named_in_one_file() {
         "anstream",
         "anstyle",
         "clap",
+        "clap_complete",
+        "clap_mangen",
         "close_fds",
         "directories",
         "flate2",

@@ -95,3 +95,37 @@ fn under_sudo_no_settings_are_made_for_another_user() {
     }
     assert_eq!(owners(sandbox.home.path()), before);
 }
+
+#[test]
+fn under_sudo_no_answer_is_given_for_another_user() {
+    if skipped_without_root() {
+        return;
+    }
+    let whole = Sandbox::new().line(&event("a"));
+    for path in modes(whole.home.path()).into_keys() {
+        chown(path, Some(1000), Some(1000)).unwrap();
+    }
+    let folder = Sandbox::new().line(&event("a"));
+    chown(folder.data(), Some(1000), None).unwrap();
+    let nothing_yet = Sandbox::new();
+    fs::remove_dir_all(nothing_yet.data()).unwrap();
+    chown(nothing_yet.data().parent().unwrap(), Some(1000), None).unwrap();
+    for sandbox in [whole, folder, nothing_yet] {
+        let (files, before) = (sandbox.files(), owners(sandbox.home.path()));
+        for args in [
+            &["consent", "--yes"][..],
+            &["consent", "--no"],
+            &["disable"],
+            &["enable"],
+            &["reset-id"],
+            &["purge", "--yes"],
+        ] {
+            let (code, stdout, stderr) = sandbox.run(args).outputs();
+            let is_refused = code == 1 && stderr.contains("it belongs to another user (uid 1000");
+            let is_idle = !sandbox.data().exists() && (code == 2 || stdout.contains("nothing"));
+            assert!(is_refused || is_idle, "{args:?} {stdout} {stderr}");
+        }
+        assert_eq!(sandbox.files(), files);
+        assert_eq!(owners(sandbox.home.path()), before);
+    }
+}

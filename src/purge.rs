@@ -1,0 +1,286 @@
+//! Deleting what waits, and every copy of an event that is kept here. What a producer appends meanwhile
+//! stays. The buffers are emptied as a pass empties them, by the cursor and [`settle`], so an end at any
+//! moment leaves what a later purge or pass understands.
+
+use crate::buffer::{self, Buffer};
+use crate::journal;
+use crate::ledger;
+use crate::lines::{Next, Shape};
+use crate::lock;
+use crate::os::{self, Open};
+use crate::paths::Paths;
+use crate::settings::Limits;
+use crate::settle::{self, Settled};
+use crate::waiting;
+use crate::wording::{counted, grouped};
+use crate::world;
+use anyhow::{Context, Result, bail};
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// The longest wait for a pass at work: one that was told to stop ends with its request.
+const WAIT_OF_PERSON: Duration = Duration::from_secs(6);
+
+/// What there is to be deleted, or was.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Contents {
+    /// Events that wait.
+    pub events: u64,
+    /// Bytes of the buffers, what is delivered already included.
+    pub bytes: u64,
+    /// Copies of lines that were refused.
+    pub rejected: u64,
+    /// Copies of events that were sent.
+    pub sent: u64,
+    /// Sessions of agents of which something is known.
+    pub sessions: u64,
+    /// What could not be looked at or deleted, a sentence each.
+    pub problems: Vec<String>,
+}
+
+impl Contents {
+    /// One phrase for each kind of which there is something.
+    pub fn phrases(&self) -> Vec<String> {
+        let mut phrases = Vec::new();
+        if self.events > 0 || self.bytes > 0 {
+            let (events, bytes) = (counted(self.events, "waiting event"), grouped(self.bytes));
+            phrases.push(format!("{events} (buffers of {bytes} bytes)"));
+        }
+        let kinds = [
+            ("the copies of", self.rejected, "refused event"),
+            ("the copies of", self.sent, "sent event"),
+            ("what is known of", self.sessions, "agent session"),
+        ];
+        for (what, count, noun) in kinds {
+            if count > 0 {
+                phrases.push(format!("{what} {}", counted(count, noun)));
+            }
+        }
+        phrases
+    }
+
+    fn noting<T: Default>(&mut self, done: Result<T>) -> T {
+        done.unwrap_or_else(|err| {
+            self.problems.push(format!("{err:#}"));
+            T::default()
+        })
+    }
+}
+
+/// Looks at what there is. Changes and makes nothing.
+///
+/// # Errors
+/// A data folder that cannot be listed.
+pub fn look(paths: &Paths) -> Result<Contents> {
+    let mut found = Contents::default();
+    for name in buffer::names(paths)? {
+        found.bytes += fs::symlink_metadata(paths.buffer(&name)).map_or(0, |found| found.len());
+        found.events += found.noting(waiting::look(paths, &name)).events;
+    }
+    for path in generations(&paths.rejected()) {
+        found.rejected += found.noting(lines(&path, journal::REJECTED_BYTES_MAX));
+    }
+    for path in generations(&paths.sent()) {
+        found.sent += found.noting(lines(&path, journal::SENT_BYTES_MAX));
+    }
+    found.sessions = found.noting(sessions(paths)).len() as u64;
+    Ok(found)
+}
+
+/// Deletes all of it and says what it was; `None` if a pass is at work and stays at it.
+///
+/// # Errors
+/// The folder or the lock cannot be used; nothing is deleted.
+pub fn delete(paths: &Paths) -> Result<Option<Contents>> {
+    let (data, folder) = (paths.data(), paths.upload());
+    os::check_dir(data).with_context(|| format!("cannot use {}", data.display()))?;
+    os::create_private_dir(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
+    let path = paths.uploader_lock();
+    let lock_file =
+        os::open(&path, Open::Create).with_context(|| format!("cannot open {}", path.display()))?;
+    let held = lock::take(&lock_file, WAIT_OF_PERSON)
+        .with_context(|| format!("cannot lock {}", path.display()))?;
+    if held.is_none() {
+        return Ok(None);
+    }
+    ledger::note_owner(&lock_file, world::now());
+    // The copies first: on a full disk they make the room that a cursor needs.
+    let mut deleted = Contents::default();
+    for path in generations(&paths.rejected()) {
+        let done = remove(&path, journal::REJECTED_BYTES_MAX);
+        deleted.rejected += deleted.noting(done);
+    }
+    for path in generations(&paths.sent()) {
+        deleted.sent += deleted.noting(remove(&path, journal::SENT_BYTES_MAX));
+    }
+    for path in deleted.noting(sessions(paths)) {
+        deleted.sessions += deleted.noting(forget(&path));
+    }
+    for name in buffer::names(paths)? {
+        let (events, bytes) = deleted.noting(empty(paths, &name));
+        deleted.events += events;
+        deleted.bytes += bytes;
+    }
+    Ok(Some(deleted))
+}
+
+/// Empties a buffer of what stands in it now; returns the events that had waited, and its bytes.
+fn empty(paths: &Paths, name: &str) -> Result<(u64, u64)> {
+    let mut buffer = Buffer::open(paths, name)?;
+    let mut lines = buffer.lines(Limits::default().line_bytes_max);
+    let mut events = 0;
+    let end = loop {
+        match buffer.next(&mut lines)? {
+            // Its producer is in the middle of it.
+            Next::Line(line) if line.shape == Shape::Tail && buffer.is_being_written() => {
+                break line.at;
+            }
+            Next::Line(_) => events += 1,
+            Next::End => break lines.mark(),
+            Next::Changed => bail!(
+                "cannot empty {}: another program is changing it; run this again in a moment",
+                paths.buffer(name).display()
+            ),
+        }
+    };
+    let bytes = end.offset;
+    buffer.commit(&end)?;
+    if settle::settle(&mut buffer)? == Settled::Left {
+        settle::blank(&mut buffer)?;
+    }
+    Ok((events, bytes))
+}
+
+/// The generations of a bounded file that are there.
+fn generations(path: &Path) -> Vec<PathBuf> {
+    let both = [path.to_owned(), journal::older(path)];
+    let is_there = |path: &PathBuf| fs::symlink_metadata(path).is_ok();
+    both.into_iter().filter(is_there).collect()
+}
+
+fn lines(path: &Path, bytes_max: u64) -> Result<u64> {
+    // One line may be longer than the file is meant to be.
+    let text = os::read_small(path, 2 * bytes_max)
+        .with_context(|| format!("cannot read {}", path.display()))?;
+    let lines = text.split(|byte| *byte == b'\n');
+    Ok(lines.filter(|line| !line.is_empty()).count() as u64)
+}
+
+/// Removes a file, whatever it is: a link goes, and what it leads to stays.
+fn remove(path: &Path, bytes_max: u64) -> Result<u64> {
+    let lines = lines(path, bytes_max).unwrap_or_default();
+    fs::remove_file(path).with_context(|| format!("cannot delete {}", path.display()))?;
+    Ok(lines)
+}
+
+fn sessions(paths: &Paths) -> Result<Vec<PathBuf>> {
+    let folder = paths.sessions();
+    if fs::symlink_metadata(&folder).is_err() {
+        return Ok(Vec::new());
+    }
+    let context = || format!("cannot use {}", folder.display());
+    // Files are removed here: a link must not lead to those of somebody else's.
+    os::check_private_dir(&folder).with_context(context)?;
+    let mut sessions = Vec::new();
+    for entry in fs::read_dir(&folder).with_context(context)? {
+        sessions.push(entry.with_context(context)?.path());
+    }
+    Ok(sessions)
+}
+
+/// Removes what is known of a session. A hook that is writing it is waited for; one that hangs is not.
+fn forget(path: &Path) -> Result<u64> {
+    let remove = || -> io::Result<()> {
+        let file = os::open(path, Open::Update);
+        let _held = file
+            .as_ref()
+            .map(|file| lock::take(file, lock::WAIT_OF_PRODUCER));
+        fs::remove_file(path)
+    };
+    remove().with_context(|| format!("cannot delete {}", path.display()))?;
+    Ok(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::os::faults::{self, Fault};
+    use crate::paths::OWN_BUFFER;
+    use std::collections::BTreeMap;
+
+    fn filled() -> (tempfile::TempDir, Paths) {
+        let folder = tempfile::tempdir().unwrap();
+        let paths = Paths::find("a", Some(folder.path()), &BTreeMap::new()).unwrap();
+        fs::create_dir_all(paths.sessions()).unwrap();
+        let lines = "{\"name\":\"canary\",\"n\":1}\n".repeat(9);
+        for path in [
+            paths.buffer(OWN_BUFFER),
+            paths.rejected(),
+            paths.sent(),
+            journal::older(&paths.sent()),
+            paths.session("x"),
+        ] {
+            fs::write(path, &lines).unwrap();
+        }
+        (folder, paths)
+    }
+
+    fn check_gone(paths: &Paths) {
+        assert_eq!(look(paths).unwrap(), Contents::default());
+        assert_eq!(fs::read(paths.buffer(OWN_BUFFER)).unwrap(), b"");
+    }
+
+    #[test]
+    fn everything_goes_and_is_counted() {
+        let (_folder, paths) = filled();
+        let deleted = delete(&paths).unwrap().unwrap();
+        let phrases = [
+            "9 waiting events (buffers of 216 bytes)",
+            "the copies of 9 refused events",
+            "the copies of 18 sent events",
+            "what is known of 1 agent session",
+        ];
+        assert_eq!(deleted.phrases(), phrases);
+        check_gone(&paths);
+    }
+
+    #[test]
+    fn after_an_end_at_any_step_nothing_is_torn_and_a_second_purge_finishes() {
+        for halfway in [Fault::End, Fault::EndHalfway] {
+            let mut at = 0;
+            loop {
+                let (_folder, paths) = filled();
+                let of_process = paths.clone();
+                let (ended, _) = faults::run(
+                    move |step, _| if step == at { halfway } else { Fault::None },
+                    move || drop(delete(&of_process).unwrap()),
+                );
+                let left = waiting::look(&paths, OWN_BUFFER).unwrap().events;
+                assert!([0, 9].contains(&left), "{left} at step {at}");
+                delete(&paths).unwrap().unwrap();
+                check_gone(&paths);
+                if ended.is_ok() {
+                    break;
+                }
+                at += 1;
+            }
+            assert!(at > 5, "{at} steps");
+        }
+    }
+
+    #[test]
+    fn what_somebody_holds_open_is_blanked_and_the_next_purge_cuts_it_off() {
+        let (_folder, paths) = filled();
+        let reader = fs::File::open(paths.buffer(OWN_BUFFER)).unwrap();
+        delete(&paths).unwrap().unwrap();
+        let left = fs::read(paths.buffer(OWN_BUFFER)).unwrap();
+        if cfg!(target_os = "linux") {
+            assert_eq!(left, vec![b'\n'; 216]);
+        }
+        drop(reader);
+        delete(&paths).unwrap().unwrap();
+        check_gone(&paths);
+    }
+}

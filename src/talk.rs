@@ -1,0 +1,85 @@
+//! A world that says what happens in it, for `--verbose`: a line for each request and each pause, of
+//! counts and statuses alone.
+
+use crate::connection::Endpoint;
+use crate::terminal;
+use crate::verdict::{self, OfEvent, Verdict};
+use crate::world::{NoReply, Reply, World};
+use chrono::{DateTime, Utc};
+use serde_json::value::RawValue;
+use std::cell::Cell;
+use std::time::Duration;
+
+/// Another world, told about on standard error.
+#[derive(Debug)]
+pub struct Talk<'a, W> {
+    world: &'a W,
+    /// The number of the last attempt.
+    attempt: Cell<u32>,
+    /// Whether there was a pause since: only before a further attempt there is one.
+    paused: Cell<bool>,
+}
+
+impl<'a, W: World> Talk<'a, W> {
+    /// About this world.
+    pub fn about(world: &'a W) -> Self {
+        Talk {
+            world,
+            attempt: Cell::new(0),
+            paused: Cell::new(false),
+        }
+    }
+}
+
+impl<W: World> World for Talk<'_, W> {
+    fn now(&self) -> DateTime<Utc> {
+        self.world.now()
+    }
+
+    fn elapsed(&self) -> Duration {
+        self.world.elapsed()
+    }
+
+    fn post(&self, endpoint: &Endpoint, body: &[u8]) -> Result<Reply, NoReply> {
+        let reply = self.world.post(endpoint, body);
+        let events: Result<Vec<&RawValue>, _> = serde_json::from_slice(body);
+        let sent = events.map_or(0, |events| events.len());
+        let earlier = if self.paused.replace(false) {
+            self.attempt.get()
+        } else {
+            0
+        };
+        let attempt = earlier + 1;
+        self.attempt.set(attempt);
+        terminal::complain(&tell(endpoint, sent, &reply, attempt));
+        reply
+    }
+
+    fn sleep(&self, pause: Duration) {
+        let seconds = pause.as_secs_f64();
+        terminal::complain(&format!("waits {seconds:.1} s before it tries again"));
+        self.paused.set(true);
+        self.world.sleep(pause);
+    }
+}
+
+fn tell(endpoint: &Endpoint, sent: usize, reply: &Result<Reply, NoReply>, attempt: u32) -> String {
+    let host = endpoint.host();
+    let said = match reply {
+        Err(no_reply) => format!("no reply ({})", no_reply.why),
+        Ok(reply) => {
+            let accepted = match verdict::judge(reply, sent) {
+                Err(_) => return format!("{host}: {}, a redirect", reply.status),
+                Ok(Verdict::Each(events)) => {
+                    let delivered = |of: &&OfEvent| **of == OfEvent::Delivered;
+                    events.iter().filter(delivered).count()
+                }
+                Ok(_) => 0,
+            };
+            let asked = reply.retry_after.as_deref();
+            let asked = asked.map_or(String::new(), |after| format!(", Retry-After {after}"));
+            format!("{}, accepted {accepted} of {sent}{asked}", reply.status)
+        }
+    };
+    format!("{host}: {said}, attempt {attempt}")
+}

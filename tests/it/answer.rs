@@ -1,0 +1,524 @@
+//! The person's answer: what each command says, writes and leaves alone.
+
+use crate::kit::{CONSENT, Sandbox, event};
+use crate::person::END;
+use serde_json::{Value, json};
+use snapbox::str;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+
+/// A home in which nobody was asked yet, with events that a host appended all the same.
+fn unasked(events: usize) -> Sandbox {
+    let sandbox = Sandbox::new();
+    fs::remove_file(sandbox.path("telemetry.json")).unwrap();
+    for n in 0..events {
+        sandbox.append(event(&format!("canary-{n}")) + "\n");
+    }
+    sandbox
+}
+
+fn answer(sandbox: &Sandbox) -> Value {
+    serde_json::from_str(&sandbox.read("telemetry.json")).unwrap()
+}
+
+#[test]
+fn without_a_terminal_nobody_agrees() {
+    let sandbox = unasked(1);
+    let before = sandbox.files();
+    sandbox.run(&["consent"]).says(str![[r#"
+--- stderr
+telemetry-upload: nothing was changed: nobody is here to be asked; run this on a terminal, or with --yes or --no
+--- exit 2
+
+"#]]);
+    sandbox.run(&["enable"]).says(str![[r#"
+--- stderr
+telemetry-upload: nothing was changed: nobody has agreed to the telemetry of atomic yet; run telemetry-upload consent
+--- exit 2
+
+"#]]);
+    sandbox.feed(&["consent"], "y\n").says(str![[r#"
+--- stderr
+telemetry-upload: nothing was changed: nobody is here to be asked; run this on a terminal, or with --yes or --no
+--- exit 2
+
+"#]]);
+    assert_eq!(sandbox.files(), before);
+}
+
+#[test]
+fn yes_makes_everything_that_is_missing() {
+    let sandbox = Sandbox::new();
+    fs::remove_dir_all(sandbox.data()).unwrap();
+    sandbox.run(&["consent", "--yes"]).says(str![[r#"
+you agreed: the telemetry of atomic is on from now on
+To turn it off: telemetry-upload disable
+--- exit 0
+
+"#]]);
+    let said = answer(&sandbox);
+    let keys: Vec<&String> = said.as_object().unwrap().keys().collect();
+    assert_eq!(
+        keys,
+        [
+            "enabled",
+            "consentGiven",
+            "anonymousId",
+            "createdAt",
+            "rotatedAt"
+        ]
+    );
+    assert_eq!(
+        (&said["enabled"], &said["consentGiven"]),
+        (&json!(true), &json!(true))
+    );
+    assert_eq!(said["createdAt"], said["rotatedAt"]);
+    let mode = |path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode(sandbox.data()), 0o700);
+    assert_eq!(mode(sandbox.path("telemetry.json")), 0o600);
+    sandbox.run(&["consent", "--yes"]).says(str![[r#"
+you agreed already: the telemetry of atomic is on
+To turn it off: telemetry-upload disable
+--- exit 0
+
+"#]]);
+    sandbox.run(&["consent"]).says(str![[r#"
+you agreed already: the telemetry of atomic is on
+To turn it off: telemetry-upload disable
+--- exit 0
+
+"#]]);
+    assert_eq!(answer(&sandbox), said);
+}
+
+#[test]
+fn nothing_is_sent_before_somebody_agrees() {
+    let sandbox = unasked(2);
+    for args in [
+        &["consent"][..],
+        &["enable"],
+        &["purge"],
+        &["reset-id"],
+        &["--flush"],
+        &["--detach"],
+        &[],
+        &["disable"],
+        &["enable"],
+        &["consent", "--no"],
+        &["--flush", "--verbose"],
+    ] {
+        let _ = sandbox.run(args).outputs();
+        assert_eq!(*sandbox.server.connections.lock().unwrap(), 0, "{args:?}");
+    }
+    let _ = sandbox.run(&["consent", "--yes"]).outputs();
+    sandbox.flush().stdout("sent 2 events").left("").code(0);
+    assert_eq!(sandbox.delivered(), ["canary-0", "canary-1"]);
+}
+
+#[test]
+fn no_says_what_becomes_of_what_waits() {
+    let sandbox = unasked(3);
+    sandbox.run(&["consent", "--no"]).says(str![[r#"
+the telemetry of atomic is off already: nothing is sent
+3 events wait on this machine and stay there, unsent. To delete them: telemetry-upload purge
+To turn it on: telemetry-upload consent
+--- exit 0
+
+"#]]);
+    assert_eq!(
+        answer(&sandbox),
+        json!({"enabled": false, "consentGiven": false})
+    );
+    let sandbox = Sandbox::new();
+    sandbox.run(&["consent", "--no"]).says(str![[r#"
+the telemetry of atomic is off: nothing is sent
+To turn it on: telemetry-upload consent
+--- exit 0
+
+"#]]);
+    assert_eq!(answer(&sandbox)["consentGiven"], false);
+}
+
+#[test]
+fn it_is_turned_off_and_on_again_without_asking_twice() {
+    let sandbox = Sandbox::new().line(&event("a"));
+    sandbox.run(&["disable"]).says(str![[r#"
+the telemetry of atomic is off: nothing is sent
+1 event waits on this machine and stays there, unsent. To delete it: telemetry-upload purge
+To turn it on: telemetry-upload enable
+--- exit 0
+
+"#]]);
+    assert_eq!(answer(&sandbox)["enabled"], false);
+    assert_eq!(answer(&sandbox)["consentGiven"], true);
+    sandbox
+        .flush()
+        .stdout("telemetry is off: telemetry.json does not say \"enabled\": true; nothing was sent")
+        .code(0);
+    sandbox.run(&["disable"]).says(str![[r#"
+the telemetry of atomic is off already: nothing is sent
+1 event waits on this machine and stays there, unsent. To delete it: telemetry-upload purge
+To turn it on: telemetry-upload enable
+--- exit 0
+
+"#]]);
+    sandbox.run(&["enable"]).says(str![[r#"
+the telemetry of atomic is on
+1 event waits and goes with the next pass. To delete it instead: telemetry-upload purge
+To turn it off: telemetry-upload disable
+--- exit 0
+
+"#]]);
+    sandbox.run(&["enable"]).says(str![[r#"
+the telemetry of atomic is on already
+1 event waits and goes with the next pass. To delete it instead: telemetry-upload purge
+To turn it off: telemetry-upload disable
+--- exit 0
+
+"#]]);
+    let before: Value = serde_json::from_str(CONSENT).unwrap();
+    assert_eq!(answer(&sandbox), before);
+    sandbox.flush().stdout("sent 1 event").left("").code(0);
+}
+
+#[test]
+fn keys_of_a_host_stay_where_they_are() {
+    let sandbox = Sandbox::new();
+    sandbox.write(
+        "telemetry.json",
+        r#"{"z":[1,{"y":null}],"consentGiven":false,"enabled":false,"host":"é"}"#,
+    );
+    let _ = sandbox.run(&["consent", "--yes"]).outputs();
+    let _ = sandbox.run(&["reset-id"]).outputs();
+    let _ = sandbox.run(&["disable"]).outputs();
+    let said = answer(&sandbox);
+    let keys: Vec<&String> = said.as_object().unwrap().keys().collect();
+    assert_eq!(
+        keys,
+        [
+            "z",
+            "consentGiven",
+            "enabled",
+            "host",
+            "anonymousId",
+            "createdAt",
+            "rotatedAt"
+        ]
+    );
+    assert_eq!(said["z"], json!([1, {"y": null}]));
+}
+
+#[test]
+fn a_person_is_asked_and_shown_what_is_sent() {
+    let ask = |typed: &str| {
+        let sandbox = unasked(2);
+        let _ = sandbox.at_terminal(&["consent"], 80, typed).outputs();
+        fs::read_to_string(sandbox.path("telemetry.json")).ok()
+    };
+    for nothing in ["\n", END, "maybe\n\n"] {
+        assert_eq!(ask(nothing), None, "{nothing:?}");
+    }
+    for yes in ["y\n", "YES\n", "s\nwhat\ny\n"] {
+        assert!(
+            ask(yes).unwrap().contains("\"consentGiven\": true"),
+            "{yes:?}"
+        );
+    }
+    assert!(ask("n\n").unwrap().contains("\"consentGiven\": false"));
+    let sandbox = unasked(1);
+    sandbox
+        .at_terminal(&["consent"], 80, "what\ns\ny\n")
+        .says(str![[r#"
+May atomic send usage telemetry?
+Collected: what is run and whether it works: the event's name and time, the command, the version, the platform, the agent, success, and a random id that changes every month. Other fields only if they do not look personal.
+Not collected: prompts, arguments, paths, names, e-mail addresses, file contents.
+Sent to: 127.0.0.1
+To stop it: telemetry-upload disable, or DO_NOT_TRACK=1
+The whole rule: README, "What leaves your machine, and how to stop it".
+[y] yes  [n] no  [s] show me what is sent: Please answer y, n or s; an empty line is no answer.
+[y] yes  [n] no  [s] show me what is sent: An event as a tool writes it, for example:
+{
+  "eventType": "cli_command",
+  "eventId": "[ID]",
+  "timestamp": "[TIME]",
+  "anonymousId": "[ID]",
+  "platform": "linux",
+  "version": "1.2.3",
+  "command": "init",
+  "agentType": "claude",
+  "success": true,
+  "prompt": "this field stays on the machine"
+}
+What is sent of it:
+{
+  "name": "Microsoft.ApplicationInsights.Event",
+  "time": "[TIME]",
+  "iKey": "[ID]",
+  "tags": {
+    "ai.user.id": "[ID]",
+    "ai.application.ver": "1.2.3",
+    "ai.cloud.role": "atomic",
+    "ai.cloud.roleInstance": "-",
+    "ai.device.osVersion": "linux",
+    "ai.operation.id": "[ID]",
+    "ai.location.ip": "0.0.0.0",
+    "ai.internal.sdkVersion": "tup:0.1.0"
+  },
+  "data": {
+    "baseType": "EventData",
+    "baseData": {
+      "ver": 2,
+      "name": "cli_command",
+      "properties": {
+        "timestamp": "[TIME]",
+        "event_id": "[ID]",
+        "anonymous_id": "[ID]",
+        "version": "1.2.3",
+        "agent_type": "claude",
+        "command": "init",
+        "platform": "linux",
+        "success": "true"
+      }
+    }
+  }
+}
+1 event of yours waits in [HOME]/.local/share/atomic.
+[y] yes  [n] no  [s] show me what is sent: you agreed: the telemetry of atomic is on from now on
+1 event waits and goes with the next pass. To delete it instead: telemetry-upload purge
+To turn it off: telemetry-upload disable
+--- exit 0
+
+"#]]);
+    let sandbox = unasked(0).without_env("APPLICATIONINSIGHTS_CONNECTION_STRING");
+    sandbox
+        .at_terminal(&["enable"], 20, "\n")
+        .says(str![[r#"
+May atomic send usage telemetry?
+Collected: what is run and whether it works: the event's name and time, the command, the version, the platform, the agent, success, and a random id that changes every month. Other fields only if they do not look personal.
+Not collected: prompts, arguments, paths, names, e-mail addresses, file contents.
+Sent to: nowhere yet, for no endpoint is set
+To stop it: telemetry-upload disable, or DO_NOT_TRACK=1
+The whole rule: README, "What leaves your machine, and how to stop it".
+[y] yes  [n] no  [s] show me what is sent: No answer: nothing was changed, and telemetry stays off.
+--- exit 0
+
+"#]]);
+}
+
+#[test]
+fn a_rule_of_the_environment_is_named_after_a_yes() {
+    let sandbox = unasked(0).env("DO_NOT_TRACK", "1");
+    sandbox.run(&["consent", "--yes"]).says(str![[r#"
+you agreed: the telemetry of atomic is on from now on
+but here it is off all the same: DO_NOT_TRACK is set
+To turn it off: telemetry-upload disable
+--- exit 0
+
+"#]]);
+}
+
+#[test]
+fn another_application_is_named_in_what_to_do_next() {
+    let sandbox = unasked(0);
+    sandbox
+        .run(&["disable", "--app", "my-tool", "--data-dir", "its data"])
+        .says(str![[r#"
+the telemetry of my-tool is off already: nothing is sent
+To turn it on: telemetry-upload consent --app my-tool --data-dir 'its data'
+--- exit 0
+
+"#]]);
+}
+
+#[test]
+fn a_damaged_file_is_off_and_stays_as_it_is() {
+    for (content, why) in [
+        ("{", "it is not one JSON object"),
+        ("\u{feff}{}", "it begins with a byte order mark"),
+        (
+            r#"{"x":1,"x":2,"enabled":false}"#,
+            "the key \"x\" stands there twice",
+        ),
+    ] {
+        let sandbox = Sandbox::new();
+        sandbox.write("telemetry.json", content);
+        let before = sandbox.files();
+        // One that is only named twice says no by itself.
+        let next = if content.contains("false") {
+            "set that right"
+        } else {
+            "mend the file"
+        };
+        for args in [
+            &["disable"][..],
+            &["enable"],
+            &["consent"],
+            &["consent", "--yes"],
+            &["consent", "--no"],
+            &["reset-id"],
+        ] {
+            let (code, stdout, stderr) = sandbox.run(args).outputs();
+            assert_eq!((code, stdout.as_str()), (1, ""), "{args:?} {stderr}");
+            assert!(
+                stderr.contains(why) && (stderr.contains(next) || args[0] == "reset-id"),
+                "{args:?} {stderr}"
+            );
+        }
+        assert_eq!(sandbox.files(), before);
+    }
+    let sandbox = Sandbox::new();
+    sandbox.write("telemetry.json", "{");
+    sandbox.run(&["disable"]).says(str![[r#"
+--- stderr
+telemetry-upload: cannot change [HOME]/.local/share/atomic/telemetry.json: it is not one JSON object; it is as it was, and the telemetry of atomic is off because of that; mend the file, or move it away and run telemetry-upload consent
+--- exit 1
+
+"#]]);
+    sandbox.run(&["enable"]).says(str![[r#"
+--- stderr
+telemetry-upload: cannot change [HOME]/.local/share/atomic/telemetry.json: it is not one JSON object; it is as it was, and the telemetry of atomic is off because of that; mend the file, or move it away and run telemetry-upload consent
+--- exit 1
+
+"#]]);
+    let on = r#"{"x":1,"x":2,"enabled":true,"consentGiven":true}"#;
+    sandbox.write("telemetry.json", on);
+    sandbox.run(&["disable"]).says(str![[r#"
+--- stderr
+telemetry-upload: cannot change [HOME]/.local/share/atomic/telemetry.json: the key "x" stands there twice; it is as it was, and the telemetry of atomic is still ON; to turn it off now, set DO_NOT_TRACK=1
+--- exit 1
+
+"#]]);
+    sandbox.write("telemetry.json", "{");
+    sandbox.run(&["reset-id"]).says(str![[r#"
+--- stderr
+telemetry-upload: cannot change [HOME]/.local/share/atomic/telemetry.json: it is not one JSON object; nothing was changed; mend the file and run this again
+--- exit 1
+
+"#]]);
+}
+
+#[test]
+fn a_link_is_neither_followed_nor_replaced() {
+    let sandbox = unasked(0);
+    let elsewhere = sandbox.home.path().join("elsewhere");
+    fs::write(&elsewhere, "{}").unwrap();
+    std::os::unix::fs::symlink(&elsewhere, sandbox.path("telemetry.json")).unwrap();
+    sandbox.run(&["consent", "--yes"]).says(str![[r#"
+--- stderr
+telemetry-upload: cannot change [HOME]/.local/share/atomic/telemetry.json: it is a symbolic link, which is not followed here; it is as it was, and the telemetry of atomic is off because of that; mend the file, or move it away and run telemetry-upload consent
+--- exit 1
+
+"#]]);
+    sandbox.run(&["disable"]).says(str![[r#"
+--- stderr
+telemetry-upload: cannot change [HOME]/.local/share/atomic/telemetry.json: it is a symbolic link, which is not followed here; it is as it was, and the telemetry of atomic is off because of that; mend the file, or move it away and run telemetry-upload consent
+--- exit 1
+
+"#]]);
+    assert_eq!(fs::read_to_string(&elsewhere).unwrap(), "{}");
+    assert!(
+        fs::symlink_metadata(sandbox.path("telemetry.json"))
+            .unwrap()
+            .is_symlink()
+    );
+}
+
+#[test]
+fn an_answer_that_cannot_be_written_is_never_pretended() {
+    let sandbox = Sandbox::new();
+    fs::create_dir_all(sandbox.path("upload")).unwrap();
+    // Even root cannot make a file of this name.
+    fs::create_dir(sandbox.path("telemetry.json.new")).unwrap();
+    sandbox.run(&["disable"]).says(str![[r#"
+--- stderr
+telemetry-upload: cannot change [HOME]/.local/share/atomic/telemetry.json: Is a directory (os error 21); it is as it was, and the telemetry of atomic is still ON; to turn it off now, set DO_NOT_TRACK=1
+--- exit 1
+
+"#]]);
+    assert_eq!(sandbox.read("telemetry.json"), CONSENT);
+}
+
+#[test]
+fn a_new_id_cannot_be_linked_with_the_old_one() {
+    let sandbox = Sandbox::new().line(&event("a"));
+    let before = answer(&sandbox);
+    sandbox.run(&["reset-id"]).says(str![[r#"
+the anonymous id is another one from now on
+Events that were sent cannot be linked with those to come.
+1 event waits here under the old one. To delete it: telemetry-upload purge
+--- exit 0
+
+"#]]);
+    let after = answer(&sandbox);
+    assert_ne!(before["anonymousId"], after["anonymousId"]);
+    assert_eq!(after["enabled"], true);
+    assert!(after["rotatedAt"].is_string());
+    unasked(0).run(&["reset-id"]).says(str![[r#"
+atomic has no anonymous id: nothing to change
+--- exit 0
+
+"#]]);
+}
+
+#[test]
+fn a_pass_at_work_is_told_of() {
+    let (sandbox, gate) = Sandbox::gated();
+    sandbox.append(event("a") + "\n");
+    let pass = sandbox.spawn(&["--flush"]);
+    sandbox.wait_for_post();
+    sandbox.run(&["disable"]).says(str![[r#"
+the telemetry of atomic is off: nothing is sent
+A pass is at work. It asks before each request, and stops.
+1 event waits on this machine and stays there, unsent. To delete it: telemetry-upload purge
+To turn it on: telemetry-upload enable
+--- exit 0
+
+"#]]);
+    gate.open();
+    sandbox.wait(pass);
+    assert_eq!(sandbox.posts(), 1);
+}
+
+#[test]
+fn a_host_that_writes_at_the_same_time_loses_nothing() {
+    let sandbox = Sandbox::new();
+    let path = sandbox.path("telemetry.json");
+    std::thread::scope(|scope| {
+        let host = scope.spawn(|| {
+            for n in 0..200 {
+                let said =
+                    json!({"enabled": true, "consentGiven": true, "anonymousId": "a", "n": n});
+                let new = path.with_extension("theirs");
+                fs::write(&new, said.to_string()).unwrap();
+                fs::rename(&new, &path).unwrap();
+                std::thread::yield_now();
+            }
+        });
+        while !host.is_finished() {
+            let (code, _, stderr) = sandbox.run(&["disable"]).outputs();
+            // Busy all the time is an answer too, but never a wrong one.
+            assert!(code == 0 || stderr.contains("keeps writing it"), "{stderr}");
+        }
+    });
+    let _ = sandbox.run(&["disable"]).outputs();
+    assert_eq!(answer(&sandbox)["n"], 199);
+    assert_eq!(answer(&sandbox)["enabled"], false);
+}
+
+#[test]
+fn colours_are_shown_where_they_are_wanted() {
+    let said = |name: &str, value: &str, more: &str| {
+        let sandbox = unasked(0).env(name, value).env(more, "1");
+        sandbox.run(&["disable"]).outputs().1.contains('\u{1b}')
+    };
+    assert!(said("CLICOLOR_FORCE", "1", "X"));
+    assert!(!said("NO_COLOR", "1", "X"));
+    assert!(!said("TERM", "xterm", "X"));
+    let at_terminal = |name: &str| {
+        let sandbox = unasked(0).env("TERM", "xterm-256color").env(name, "1");
+        let ran = sandbox.at_terminal(&["disable"], 80, "");
+        ran.outputs().1.contains('\u{1b}')
+    };
+    assert!(at_terminal("X"));
+    assert!(!at_terminal("NO_COLOR"));
+}
