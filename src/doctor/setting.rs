@@ -45,7 +45,7 @@ fn consent(subject: &Subject) -> Check {
             let advice = format!("{} turns it on", subject.command("enable"));
             Check::warning(NAME, words, advice)
         }
-        Rule::ConsentUnreadable => {
+        Rule::ConsentUnreadable(_) => {
             let file = subject.paths.consent();
             let advice = format!("mend {}, or move it away", file.display());
             Check::problem(NAME, words, advice)

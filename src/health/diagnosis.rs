@@ -60,7 +60,7 @@ fn off(health: &Health) -> Option<Diagnosis> {
             format!("to be asked, run: telemetry-upload consent{flags}")
         }
         Rule::NotEnabled => format!("to turn it on, run: telemetry-upload enable{flags}"),
-        Rule::ConsentUnreadable | Rule::ConsentRefused(_) => {
+        Rule::ConsentUnreadable(_) | Rule::ConsentRefused(_) => {
             format!("mend or delete the file, then run: telemetry-upload consent{flags}")
         }
     };

@@ -324,7 +324,7 @@ fn another_application_is_named_in_what_to_do_next() {
         .run(&["disable", "--app", "my-tool", "--data-dir", "its data"])
         .says(str![[r#"
 the telemetry of my-tool is off already: nothing is sent
-To turn it on: telemetry-upload consent --app my-tool --data-dir 'its data'
+To turn it on: telemetry-upload consent --app my-tool --data-dir '[HOME]/its data'
 --- exit 0
 
 "#]]);

@@ -3,13 +3,9 @@
 //! that README knows.
 
 use crate::kit::{BINARY, Sandbox, event};
+use crate::person::END;
 use crate::tools;
-use rustix::pty::{OpenptFlags, openpt, ptsname, unlockpt};
-use rustix::termios::{Winsize, tcsetwinsize};
 use std::collections::BTreeSet;
-use std::fs::File;
-use std::io::Read;
-use std::os::fd::OwnedFd;
 use std::process::{Command, Output, Stdio};
 use telemetry_upload::exit::Exit;
 
@@ -23,11 +19,17 @@ const COMMANDS: &[&str] = &[
     "--help",
     "--version",
     "help status",
+    "completions bash",
+    "consent",
+    "consent --yes",
+    "consent --no",
     "demo",
+    "disable",
     "doctor",
     "doctor --json",
     "doctor --online",
     "emulator --script missing.jsonl",
+    "enable",
     "hook --verbose",
     "hooks install --host claude",
     "hooks print --host copilot",
@@ -39,11 +41,15 @@ const COMMANDS: &[&str] = &[
     "inspect --payload",
     "inspect --rejected",
     "inspect --sent",
+    "man",
+    "purge",
+    "purge --yes",
     "record hello --verbose",
     "report",
     "report --by command --csv",
     "report --json",
     "report --markdown",
+    "reset-id",
     "schedule install --scheduler systemd --dry-run",
     "schedule install --scheduler launchd --every 2h",
     "schedule print --scheduler cron",
@@ -84,20 +90,12 @@ fn check(line: &str, circumstance: &str, output: &Output) {
 
 #[test]
 fn every_command_is_looked_at_here() {
-    let (_, help, _) = Sandbox::new().run(&["--help"]).outputs();
-    let commands = help.split("Commands:").nth(1).unwrap();
-    let named = commands
-        .lines()
-        .skip(1)
-        .take_while(|line| !line.trim().is_empty())
-        .filter(|line| line.starts_with("  ") && !line.starts_with("   "))
-        .map(|line| line.split_whitespace().next().unwrap());
     let looked_at: BTreeSet<&str> = COMMANDS
         .iter()
         .filter_map(|line| line.split(' ').next())
         .collect();
-    for name in named {
-        assert!(looked_at.contains(name), "{name}");
+    for name in Sandbox::new().commands() {
+        assert!(looked_at.contains(&name[..]), "{name}");
     }
 }
 
@@ -181,53 +179,13 @@ fn the_home_cannot_be_written() {
     }
 }
 
-/// Runs on a terminal of so many columns, and returns what it showed.
-fn on_terminal(sandbox: &Sandbox, line: &str, columns: u16) -> Output {
-    let terminal = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
-    unlockpt(&terminal).unwrap();
-    let name = ptsname(&terminal, Vec::new()).unwrap();
-    let open = || {
-        let path = name.to_str().unwrap();
-        Stdio::from(File::options().read(true).write(true).open(path).unwrap())
-    };
-    let size = Winsize {
-        ws_row: 24,
-        ws_col: columns,
-        ws_xpixel: 0,
-        ws_ypixel: 0,
-    };
-    tcsetwinsize(&terminal, size).unwrap();
-    let mut command = sandbox.command(&arguments(line));
-    let child = command
-        .stdin(open())
-        .stdout(open())
-        .stderr(open())
-        .spawn()
-        .unwrap();
-    drop(command);
-    let reader = std::thread::spawn(move || read_all(terminal));
-    let mut output = sandbox.wait(child);
-    output.stdout = reader.join().unwrap();
-    output
-}
-
-/// A terminal that nobody writes to any more ends in an error.
-fn read_all(terminal: OwnedFd) -> Vec<u8> {
-    let (mut file, mut all, mut some) = (File::from(terminal), Vec::new(), [0; 4096]);
-    while let Ok(count) = file.read(&mut some) {
-        if count == 0 {
-            break;
-        }
-        all.extend_from_slice(&some[..count]);
-    }
-    all
-}
-
 #[test]
 fn the_terminal_has_twenty_columns() {
     let sandbox = lived_in().env("TERM", "xterm");
     for line in COMMANDS {
-        check(line, "in 20 columns", &on_terminal(&sandbox, line, 20));
+        // Whoever is asked something says nothing.
+        let ran = sandbox.at_terminal(&arguments(line), 20, &END.repeat(3));
+        check(line, "in 20 columns", &ran.output());
     }
 }
 
@@ -235,8 +193,8 @@ fn the_terminal_has_twenty_columns() {
 fn colours_are_shown_on_a_terminal_and_not_where_they_are_not_wanted() {
     let coloured = |name: &str, value: &str| {
         let sandbox = lived_in().env("TERM", "xterm").env(name, value);
-        let shown = on_terminal(&sandbox, "status", 80).stdout;
-        String::from_utf8_lossy(&shown).contains("\x1b[")
+        let (_, shown, _) = sandbox.at_terminal(&["status"], 80, "").outputs();
+        shown.contains("\x1b[")
     };
     assert!(coloured("LANG", "C"));
     assert!(!coloured("NO_COLOR", "1"));

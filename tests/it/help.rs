@@ -37,6 +37,10 @@ Usage: telemetry-upload [OPTIONS]          a pass
        telemetry-upload COMMAND [OPTIONS]
 
 See:
+  status       Say how things stand: on or off, what waits, what is wrong
+  inspect      Show the events that wait, were sent or were rejected, byte for byte
+  report       Say what was used, how often and how well
+  doctor       Check everything between an event and Azure, and say what to do
   demo         Show the whole way of sample events; touches nothing of yours
 
 Steer:
@@ -52,6 +56,7 @@ Feed:
 
 Set up:
   hooks        Put the hooks that report usage into a host's settings
+  schedule     Have a pass run every so often, by systemd, launchd or cron
   emulator     Run a local endpoint that answers like Application Insights'
   completions  Print what completes commands in a shell
   man          Print the manual page

@@ -407,6 +407,18 @@ impl Sandbox {
         }
     }
 
+    /// The commands that `--help` names.
+    pub fn commands(&self) -> Vec<String> {
+        let (_, help, _) = self.run(&["--help"]).outputs();
+        let groups = help.split("\nSee:\n").nth(1).unwrap();
+        let groups = groups.split("\nOptions:").next().unwrap();
+        let lines = groups.lines().filter(|line| line.starts_with("  "));
+        let names = lines.map(|line| line.split_whitespace().next().unwrap().to_owned());
+        let names: Vec<String> = names.collect();
+        assert!(names.len() > 15, "{names:?}");
+        names
+    }
+
     /// The most common run: a flush whose pauses are short.
     pub fn flush(&self) -> Ran<'_> {
         self.run(&["--flush", "--pause-ms", "1"])
@@ -623,6 +635,11 @@ impl Ran<'_> {
             .normalize_paths(false)
             .redact_with(names)
             .eq(said, expected);
+    }
+
+    /// Takes everything as it is.
+    pub fn output(self) -> Output {
+        self.output
     }
 
     /// Takes the outputs as they are, for tests that look into them.

@@ -86,7 +86,7 @@ fn telemetry_is_off_because_the_answer_cannot_be_read() {
     let sandbox = Sandbox::new();
     sandbox.write("telemetry.json", "enabled: true");
     sandbox.run(&["status"]).begins(str![[r#"
-Telemetry is off: telemetry.json cannot be read, which means off. Nothing is recorded or sent.
+Telemetry is off: telemetry.json cannot be read, which means off: it is not one JSON object. Nothing is recorded or sent.
 Next: mend or delete the file, then run: telemetry-upload consent
 --- exit 0
 
