@@ -36,7 +36,8 @@ pub use subcommands::*;
     version,
     max_term_width = 100,
     args_conflicts_with_subcommands = true,
-    disable_help_flag = true
+    disable_help_flag = true,
+    disable_help_subcommand = true
 )]
 pub struct Cli {
     /// What to do; without one, a pass.
@@ -57,11 +58,12 @@ impl Cli {
     /// for: a hook must not fail over a flag that only a newer version knows, and some hosts take exit
     /// code 2 for a veto.
     pub fn read(arguments: &[OsString]) -> Result<Cli, ExitCode> {
-        let command = help::dressed(Cli::command(), arguments);
-        let matches = command.clone().try_get_matches_from(arguments);
+        let arguments = &help::asked_by_a_flag(arguments);
+        let mut command = help::dressed(Cli::command(), arguments);
+        let matches = command.try_get_matches_from_mut(arguments);
         let read = matches.and_then(|matches| Cli::from_arg_matches(&matches));
         read.map_err(|err| {
-            let err = err.format(&mut command.clone());
+            let err = err.format(&mut command);
             let is_for_host = err.use_stderr() && is_called_by_host(arguments);
             if !is_for_host || arguments.iter().any(|argument| argument == "--verbose") {
                 // Nobody is left to be told that even this could not be printed.

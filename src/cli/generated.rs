@@ -1,7 +1,7 @@
 //! What is made of the same words as `--help`: the completions of shells and the manual page.
 
 use super::{Cli, help};
-use clap::{Args, CommandFactory};
+use clap::{Args, Command, CommandFactory};
 use clap_complete::Shell;
 use std::io;
 
@@ -30,22 +30,39 @@ impl Completions {
 /// # Errors
 /// None that writing into memory could have.
 pub fn man() -> io::Result<String> {
-    let mut command = Cli::command().disable_help_subcommand(true);
+    let mut command = Cli::command();
     command.build();
     let mut page = Vec::new();
     clap_mangen::Man::new(command.clone()).render(&mut page)?;
-    for sub in command.get_subcommands().filter(|sub| !sub.is_hide_set()) {
-        let title = format!(".SH {}\n", sub.get_name().to_uppercase());
-        page.extend_from_slice(title.as_bytes());
-        let man = clap_mangen::Man::new(sub.clone());
-        let mut sections = Vec::new();
-        man.render_synopsis_section(&mut sections)?;
-        man.render_description_section(&mut sections)?;
-        man.render_options_section(&mut sections)?;
-        page.extend(below_another(&String::from_utf8_lossy(&sections)).bytes());
+    let mut page = String::from_utf8_lossy(&page).into_owned();
+    for sub in shown(&command) {
+        // Of pages that are not there.
+        let name = sub.get_name().replace('-', r"\-");
+        let other_page = format!(r"telemetry\-upload\-{name}(1)");
+        page = page.replace(&other_page, &format!(r"telemetry\-upload {name}"));
     }
-    page.extend(help::man_sections().bytes());
-    Ok(String::from_utf8_lossy(&page).into_owned())
+    for sub in shown(&command) {
+        page += &section(sub, sub.get_name())?;
+        for below in shown(sub) {
+            page += &section(below, &format!("{} {}", sub.get_name(), below.get_name()))?;
+        }
+    }
+    Ok(page + &help::man_sections())
+}
+
+fn shown(command: &Command) -> impl Iterator<Item = &Command> {
+    command.get_subcommands().filter(|sub| !sub.is_hide_set())
+}
+
+/// What the page says of a command.
+fn section(command: &Command, name: &str) -> io::Result<String> {
+    let man = clap_mangen::Man::new(command.clone());
+    let mut parts = Vec::new();
+    man.render_synopsis_section(&mut parts)?;
+    man.render_description_section(&mut parts)?;
+    man.render_options_section(&mut parts)?;
+    let parts = below_another(&String::from_utf8_lossy(&parts));
+    Ok(format!(".SH {}\n{parts}", name.to_uppercase()))
 }
 
 /// Sections become parts of one.

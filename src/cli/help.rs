@@ -76,13 +76,25 @@ pub(super) fn dressed(command: Command, arguments: &[OsString]) -> Command {
         .override_usage(USAGE)
         // The groups show them already.
         .mut_subcommands(|sub| with_example(sub).hide(true));
-    let is_full = |argument: &OsString| argument == "--help" || argument == "help";
-    if arguments.iter().any(is_full) {
+    if arguments.iter().any(|argument| argument == "--help") {
         return command
             .mut_args(|arg| arg.hide_short_help(false))
             .after_help(format!("Exit codes:{}", exit_codes()));
     }
     command.after_help("--help shows the limits and the exit codes, too.")
+}
+
+/// `help COMMAND` asks for `COMMAND --help`; clap's own command would show another form of it.
+pub(super) fn asked_by_a_flag(arguments: &[OsString]) -> Vec<OsString> {
+    match arguments {
+        [program, help, command @ ..] if help == "help" => {
+            let mut asked = vec![program.clone()];
+            asked.extend_from_slice(command);
+            asked.push("--help".into());
+            asked
+        }
+        other => other.to_vec(),
+    }
 }
 
 fn with_example(command: Command) -> Command {

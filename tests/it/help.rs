@@ -103,6 +103,23 @@ fn the_help_of_every_command_begins_with_an_example() {
 }
 
 #[test]
+fn help_can_be_asked_for_in_words() {
+    let sandbox = Sandbox::new();
+    for (words, flag) in [
+        (&["help"][..], &["--help"][..]),
+        (&["help", "purge"], &["purge", "--help"]),
+        (
+            &["help", "hooks", "install"],
+            &["hooks", "install", "--help"],
+        ),
+    ] {
+        let asked = sandbox.run(words).outputs();
+        assert_eq!(asked, sandbox.run(flag).outputs());
+        assert!(asked.0 == 0 && asked.1.contains("Options:"), "{asked:?}");
+    }
+}
+
+#[test]
 fn help_fits_the_terminal() {
     let sandbox = Sandbox::new();
     let (_, help, _) = sandbox.at_terminal(&["consent", "-h"], 60, "").outputs();
@@ -169,6 +186,19 @@ fn other_shells_can_read_their_completions() {
             "{output:?}"
         );
     }
+    if let Some(fish) = find("fish") {
+        let asking = "source ~/fish; complete -C 'telemetry-upload pur'; complete -C 'telemetry-upload consent --y'";
+        let mut command = Command::new(fish);
+        command
+            .args(["--no-config", "-c", asking])
+            .env("HOME", sandbox.home.path());
+        let said = String::from_utf8(command.output().unwrap().stdout).unwrap();
+        let words: Vec<&str> = said.split_whitespace().collect();
+        assert!(
+            words.contains(&"purge") && words.contains(&"--yes"),
+            "{said}"
+        );
+    }
     let (code, script, _) = sandbox.run(&["completions", "powershell"]).outputs();
     assert!(code == 0 && script.contains("Register-ArgumentCompleter"));
     sandbox.run(&["completions", "tcsh"]).says(str![[r#"
@@ -206,6 +236,9 @@ fn the_manual_page_has_every_command() {
             "{name}"
         );
     }
+    assert!(page.contains(".SH HOOKS INSTALL\n"), "{page}");
+    // There are no other pages.
+    assert_eq!(page.matches("(1)").count(), 0, "{page}");
     let Some(groff) = find("groff") else { return };
     let output = feed(
         Command::new(groff).args(["-man", "-Tutf8", "-ww", "-P-cbou"]),
