@@ -59,7 +59,11 @@ impl Cli {
     /// code 2 for a veto.
     pub fn read(arguments: &[OsString]) -> Result<Cli, ExitCode> {
         let arguments = &help::asked_by_a_flag(arguments);
-        let mut command = help::dressed(Cli::command(), arguments);
+        let mut command = Cli::command();
+        // A host does not read it, and would wait for it to be made.
+        if !is_called_by_host(arguments) || help::is_asked_for(arguments) {
+            command = help::dressed(command, arguments);
+        }
         let matches = command.try_get_matches_from_mut(arguments);
         let read = matches.and_then(|matches| Cli::from_arg_matches(&matches));
         read.map_err(|err| {

@@ -84,6 +84,13 @@ pub(super) fn dressed(command: Command, arguments: &[OsString]) -> Command {
     command.after_help("--help shows the limits and the exit codes, too.")
 }
 
+/// Whether somebody wants to read it.
+pub(super) fn is_asked_for(arguments: &[OsString]) -> bool {
+    arguments
+        .iter()
+        .any(|argument| argument == "--help" || argument == "-h")
+}
+
 /// `help COMMAND` asks for `COMMAND --help`; clap's own command would show another form of it.
 pub(super) fn asked_by_a_flag(arguments: &[OsString]) -> Vec<OsString> {
     match arguments {
