@@ -1,14 +1,14 @@
 //! Flags and subcommands, and nothing else. The doc comments are `--help`.
 
-use crate::paths::{self, APP_DEFAULT};
 use clap::builder::{OsStringValueParser, TypedValueParser};
 use clap::{ArgAction, ArgGroup, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use serde::Deserialize;
 use std::ffi::OsString;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
+mod application;
 mod doctor;
 mod generated;
 mod help;
@@ -18,6 +18,7 @@ mod seeing;
 mod steering;
 mod subcommands;
 
+pub use application::*;
 pub use doctor::*;
 pub use generated::*;
 pub use report::*;
@@ -185,79 +186,9 @@ pub struct Detaching {
     pub detached: bool,
 }
 
-/// Whose events, and where they are.
-#[derive(Args, Clone, Debug, Default)]
-pub struct Application {
-    /// Whose events.
-    #[command(flatten)]
-    app: App,
-    /// The folder of the buffers [default: TELEMETRY_UPLOAD_DATA_DIR, or the application's own]
-    #[arg(
-        long,
-        value_name = "DIR",
-        value_parser = OsStringValueParser::new().map(PathBuf::from)
-    )]
-    data_dir: Option<PathBuf>,
-}
-
-impl Application {
-    /// The application.
-    pub fn app(&self) -> &str {
-        self.app.name()
-    }
-
-    /// The flags that say the same to another command; a next step is to be copied as it stands.
-    pub fn as_flags(&self) -> String {
-        let app = match self.app() {
-            APP_DEFAULT => String::new(),
-            app => format!(" --app {app}"),
-        };
-        let dir = self.data_dir().map_or_else(String::new, |dir| {
-            let dir = std::path::absolute(dir).unwrap_or_else(|_| dir.to_owned());
-            let quoted = dir.display().to_string().replace('\'', r"'\''");
-            format!(" --data-dir '{quoted}'")
-        });
-        app + &dir
-    }
-
-    /// The data folder given by hand; an empty one is none.
-    pub fn data_dir(&self) -> Option<&Path> {
-        self.data_dir
-            .as_deref()
-            .filter(|dir| !dir.as_os_str().is_empty())
-    }
-}
-
-/// An application.
-#[derive(Args, Clone, Debug, Default)]
-pub struct App {
-    /// The application whose events these are [default: atomic]
-    #[arg(long, value_name = "NAME", env = "TELEMETRY_UPLOAD_APP", value_parser = app_name_or_none)]
-    app: Option<String>,
-}
-
-impl App {
-    /// Its name, which an empty variable does not change.
-    pub fn name(&self) -> &str {
-        self.app
-            .as_deref()
-            .filter(|app| !app.is_empty())
-            .unwrap_or(APP_DEFAULT)
-    }
-}
-
 /// A detached pass has another current folder than whoever named the file.
 fn absolute(path: OsString) -> io::Result<PathBuf> {
     std::path::absolute(path)
-}
-
-/// An empty variable is an unset one.
-fn app_name_or_none(app: &str) -> anyhow::Result<String> {
-    if app.is_empty() {
-        Ok(String::new())
-    } else {
-        paths::app_name(app)
-    }
 }
 
 /// The limits that flags and config.json may change; settings.rs has the defaults and their reasons.

@@ -46,10 +46,10 @@ pub enum Rule {
     ConsentUnreadable(&'static str),
     /// `telemetry.json` is there, or its folder, but is not one of this person's own, for this reason.
     ConsentRefused(String),
-    /// `enabled` in `telemetry.json` is not `true`.
-    NotEnabled,
     /// `consentGiven` in `telemetry.json` is not `true`.
     NotGiven,
+    /// `enabled` in `telemetry.json` is not `true`.
+    NotEnabled,
 }
 
 impl fmt::Display for Rule {
@@ -58,15 +58,21 @@ impl fmt::Display for Rule {
             Rule::Ci(name) => write!(f, "this is a CI system, the variable {name} says"),
             Rule::AppVariable(name) => write!(f, "{name} says off"),
             Rule::DoNotTrack => f.write_str("DO_NOT_TRACK is set"),
-            Rule::NoConsentFile => f.write_str("there is no telemetry.json: nobody has agreed yet"),
+            Rule::NoConsentFile => {
+                f.write_str("nobody has agreed yet (there is no telemetry.json)")
+            }
             Rule::ConsentUnreadable(why) => {
                 write!(f, "telemetry.json cannot be read, which means off: {why}")
             }
             Rule::ConsentRefused(why) => {
                 write!(f, "telemetry.json cannot be read, which means off: {why}")
             }
-            Rule::NotEnabled => f.write_str("telemetry.json does not say \"enabled\": true"),
-            Rule::NotGiven => f.write_str("telemetry.json does not say \"consentGiven\": true"),
+            Rule::NotEnabled => {
+                f.write_str("it was turned off (\"enabled\" in telemetry.json is not true)")
+            }
+            Rule::NotGiven => {
+                f.write_str("nobody has agreed (\"consentGiven\" in telemetry.json is not true)")
+            }
         }
     }
 }
@@ -154,8 +160,8 @@ fn denied_by_file(file: &FileState) -> Option<Rule> {
     // Only the JSON boolean: the string "true" may be anything, a template that was never filled in too.
     let is_true = |key: &str| values(key).first() == Some(&&Value::Bool(true));
     match (is_true("enabled"), is_true("consentGiven")) {
-        (false, _) => Some(Rule::NotEnabled),
-        (true, false) => Some(Rule::NotGiven),
+        (_, false) => Some(Rule::NotGiven),
+        (false, true) => Some(Rule::NotEnabled),
         (true, true) => None,
     }
 }
@@ -282,12 +288,12 @@ mod tests {
             ),
             (FileState::Bytes(b"{".to_vec()), Some(no_object())),
             (
-                FileState::Bytes(br#"{"consentGiven":true}"#.to_vec()),
-                Some(Rule::NotEnabled),
-            ),
-            (
                 FileState::Bytes(br#"{"enabled":true}"#.to_vec()),
                 Some(Rule::NotGiven),
+            ),
+            (
+                FileState::Bytes(br#"{"consentGiven":true}"#.to_vec()),
+                Some(Rule::NotEnabled),
             ),
         ];
         for (a, b, c, (file, d)) in ci.iter().flat_map(|a| {
@@ -330,7 +336,7 @@ mod tests {
     fn the_application_s_variable_never_turns_on() {
         for value in ["1", "true", "on", "yes"] {
             check(&[("ATOMIC_TELEMETRY", value)], YES, None);
-            check(&[("ATOMIC_TELEMETRY", value)], "{}", Some(Rule::NotEnabled));
+            check(&[("ATOMIC_TELEMETRY", value)], "{}", Some(Rule::NotGiven));
         }
     }
 
@@ -455,8 +461,8 @@ mod tests {
             (Rule::NoConsentFile, "no telemetry.json"),
             (no_object(), "means off: it is not one JSON object"),
             (Rule::ConsentRefused("so".to_owned()), "means off: so"),
-            (Rule::NotEnabled, "\"enabled\": true"),
-            (Rule::NotGiven, "\"consentGiven\": true"),
+            (Rule::NotEnabled, "\"enabled\""),
+            (Rule::NotGiven, "\"consentGiven\""),
         ] {
             assert!(rule.to_string().contains(part), "{rule}");
         }
@@ -471,7 +477,10 @@ mod tests {
             (YES, None),
             ("", Some(no_object())),
             ("{\"enabled\":tru", Some(no_object())),
-            ("{\"enabled\":\"true\"}", Some(Rule::NotEnabled)),
+            (
+                "{\"enabled\":\"true\",\"consentGiven\":true}",
+                Some(Rule::NotEnabled),
+            ),
             (
                 "{\"enabled\":true,\"consentGiven\":1}",
                 Some(Rule::NotGiven),

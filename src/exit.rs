@@ -44,9 +44,7 @@ impl Exit {
             Exit::Done => {
                 "done: delivered, nothing to do, telemetry off, or another uploader is at work"
             }
-            Exit::Failed => {
-                "a problem: something could not be read, written or started; it is as it was"
-            }
+            Exit::Failed => "a problem: something could not be read, written or started",
             Exit::Usage => "wrong usage",
             Exit::Later => "later: events remain, the next pass will try",
             Exit::Misconfigured => {

@@ -21,8 +21,8 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
-/// Less room than this and nothing can be appended for long: a few thousand events.
-const FREE_BYTES_MIN: u64 = 1024 * 1024;
+/// Less room than this and nothing can be appended for long, nor the end of a pass be written down.
+pub const FREE_BYTES_MIN: u64 = 1_000_000;
 
 /// Everything that is looked at.
 #[derive(Debug)]
@@ -111,16 +111,7 @@ impl Health {
 
     /// What waits in all buffers together.
     pub fn waiting(&self) -> Waiting {
-        let mut all = Waiting::default();
-        for one in &self.buffers {
-            all.events += one.events;
-            all.bytes += one.bytes;
-            all.oldest = match (all.oldest, one.oldest) {
-                (Some(a), Some(b)) => Some(a.min(b)),
-                (a, b) => a.or(b),
-            };
-        }
-        all
+        waiting::sum(&self.buffers)
     }
 }
 

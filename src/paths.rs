@@ -152,9 +152,9 @@ pub fn beside(buffer: &str) -> String {
 /// What a name may consist of.
 pub fn app_name(app: &str) -> Result<String> {
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
-    if app.is_empty() || app.len() > 64 || app.starts_with('.') || !app.chars().all(plain) {
+    if app.is_empty() || app.len() > 64 || app.starts_with(['.', '-']) || !app.chars().all(plain) {
         bail!(
-            "the name of an application is 1 to 64 letters, digits, '.', '_' or '-', and does not begin with '.'"
+            "the name of an application is 1 to 64 letters, digits, '.', '_' or '-', and begins with a letter, a digit or '_'"
         );
     }
     Ok(app.to_owned())
@@ -238,7 +238,16 @@ mod tests {
 
     #[test]
     fn an_application_name_cannot_leave_its_folder() {
-        for app in ["", "..", ".hidden", "a/b", "a\\b", "a b", &"x".repeat(65)] {
+        for app in [
+            "",
+            "..",
+            ".hidden",
+            "-x",
+            "a/b",
+            "a\\b",
+            "a b",
+            &"x".repeat(65),
+        ] {
             assert!(app_name(app).is_err(), "{app:?}");
         }
         assert!(app_name("atomic-2.x_y").is_ok());

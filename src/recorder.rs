@@ -290,7 +290,7 @@ mod tests {
         fs::write(folder.path().join("telemetry.json"), "{}").unwrap();
         assert_eq!(
             recorder.record("x", json!({})).unwrap(),
-            Recorded::Off(Rule::NotEnabled)
+            Recorded::Off(Rule::NotGiven)
         );
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
     }

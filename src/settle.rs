@@ -75,6 +75,8 @@ fn overwrite(buffer: &mut Buffer) -> Result<()> {
     if write(buffer, &mark, &begin, room, blanks)?.is_none() || !mark.holds(&buffer.file)? {
         bail!("another program is changing it; run this again in a moment");
     }
+    // A power cut must not keep what follows and lose the newlines: what was delivered would be sent.
+    os::sync(&buffer.file)?;
     let rest = usize::try_from(mark.reach()).unwrap_or_default();
     os::write_at(&buffer.file, &vec![b'\n'; rest], room)?;
     os::sync(&buffer.file)?;

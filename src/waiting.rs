@@ -1,7 +1,7 @@
 //! What waits in a buffer, for people: how many events, how many bytes, since when. Changes and makes
 //! nothing.
 
-use crate::buffer::Buffer;
+use crate::buffer::{self, Buffer};
 use crate::event::{self, Age};
 use crate::lines::Next;
 use crate::os::Open;
@@ -23,6 +23,25 @@ pub struct Waiting {
     /// When the first event that says so happened. Lines are appended in order, so it is the oldest, but
     /// for producers that append late.
     pub oldest: Option<DateTime<Utc>>,
+}
+
+/// The same of several buffers together.
+pub fn sum(buffers: &[Waiting]) -> Waiting {
+    let mut all = Waiting::default();
+    for one in buffers {
+        all.events += one.events;
+        all.bytes += one.bytes;
+        // The earlier of two, if there are two.
+        all.oldest = all.oldest.into_iter().chain(one.oldest).min();
+    }
+    all
+}
+
+/// The events that wait in all buffers, as far as they can be seen.
+pub fn events(paths: &Paths) -> u64 {
+    let names = buffer::names(paths).unwrap_or_default();
+    let found = names.iter().filter_map(|name| look(paths, name).ok());
+    found.map(|found| found.events).sum()
 }
 
 /// Counts. It reads all that waits, at most twice the 50 MB cap, which takes a few tenths of a second.

@@ -1,7 +1,7 @@
 //! Numbers, moments and reasons, as people read them.
 
 use crate::event::DropReason;
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 
 /// A moment, for people.
 pub fn minute(at: &DateTime<Utc>) -> impl std::fmt::Display {
@@ -23,6 +23,33 @@ pub fn counted(count: u64, noun: &str) -> String {
         grouped(count),
         if count == 1 { "" } else { "s" }
     )
+}
+
+/// "1 event waits", "2 events wait".
+pub fn events_wait(count: u64) -> String {
+    let wait = if count == 1 { "waits" } else { "wait" };
+    format!("{} {wait}", counted(count, "event"))
+}
+
+/// A length of time in its largest unit.
+pub fn span(length: TimeDelta) -> String {
+    let units = [
+        (length.num_days(), "day"),
+        (length.num_hours(), "hour"),
+        (length.num_minutes(), "minute"),
+    ];
+    let largest = units.into_iter().find(|(count, _)| *count > 0);
+    let (count, unit) = largest.unwrap_or((length.num_seconds().max(0), "second"));
+    counted(count.unsigned_abs(), unit)
+}
+
+/// A word of a POSIX shell, for commands that are to be copied.
+pub fn shell(text: &str) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "/._-+:,@".contains(c);
+    if !text.is_empty() && text.chars().all(is_plain) {
+        return text.to_owned();
+    }
+    format!("'{}'", text.replace('\'', r"'\''"))
 }
 
 /// Thousands, set apart by commas.

@@ -2,6 +2,7 @@
 
 use super::{Check, Subject};
 use crate::consent::Consent;
+use crate::health::FREE_BYTES_MIN;
 use crate::lease::{self, Lease};
 use crate::lock;
 use crate::os::{self, Open};
@@ -12,9 +13,6 @@ use std::path::Path;
 
 /// Below this a full disk is near: a pass at the caps writes a hundredth of it.
 const FREE_BYTES_FEW: u64 = 100_000_000;
-
-/// Below this a pass cannot write down its end.
-const FREE_BYTES_MIN: u64 = 1_000_000;
 
 pub(super) fn checks(subject: &Subject) -> Vec<Check> {
     let data = subject.paths.data();

@@ -5,7 +5,7 @@ use crate::buffer::{self, Buffer};
 use crate::cursor;
 use crate::lock;
 use crate::os::{self, Open};
-use crate::wording::counted;
+use crate::wording::{counted, shell};
 use anyhow::Result;
 use std::fs;
 use std::io;
@@ -62,7 +62,7 @@ fn upload_folder(path: &Path) -> Check {
 fn folder(name: &'static str, path: &Path) -> Check {
     let shown = path.display();
     let mode = fs::metadata(path).map_or(0, |found| os::mode(&found));
-    let advice = format!("chmod 700 {shown}");
+    let advice = format!("chmod 700 {}", quoted(path));
     if mode & 0o002 != 0 {
         return Check::problem(name, format!("everybody may write in {shown}"), advice);
     }
@@ -110,15 +110,19 @@ fn files(subject: &Subject) -> Check {
     if !open.is_empty() {
         let names: Vec<String> = open.iter().map(|path| below(data, path)).collect();
         let words = format!("others may read {}", named(&names));
-        let paths: Vec<String> = open.iter().map(|path| path.display().to_string()).collect();
+        let paths: Vec<String> = open.iter().map(|path| quoted(path)).collect();
         let advice = if paths.len() > NAMED_MAX {
-            format!("chmod -R go= {}", upload.display())
+            format!("chmod -R go= {}", quoted(data))
         } else {
             format!("chmod 600 {}", paths.join(" "))
         };
         return Check::warning(NAME, words, advice);
     }
     Check::ok(NAME, "all yours alone")
+}
+
+fn quoted(path: &Path) -> String {
+    shell(&path.display().to_string())
 }
 
 fn entries(folder: &Path) -> Vec<PathBuf> {

@@ -29,28 +29,45 @@ impl Hidden {
         }
     }
 
-    /// The home folder becomes `~`; elsewhere in a path the name becomes `<user>`.
+    /// The home folder becomes `~`, as a shell takes it; elsewhere in a path the name becomes `$USER`.
     pub(super) fn take_out(&self, text: &str) -> String {
-        let text = match &self.home {
-            Some(home) => text.replace(home, "~"),
-            None => text.to_owned(),
-        };
+        let text = self.without_home(text);
         let mut parts = text.split_inclusive(['/', '\\']);
         let first = parts.next().unwrap_or_default().to_owned();
         parts.fold(first, |shown, part| shown + &self.without_name(part))
     }
 
+    fn without_home(&self, text: &str) -> String {
+        let Some(home) = &self.home else {
+            return text.to_owned();
+        };
+        // Within quotes a shell would take `~` for the name of a file.
+        let text = text.replace(&format!("'{home}/"), "~/'");
+        let mut parts = text.split(home.as_str());
+        let mut shown = parts.next().unwrap_or_default().to_owned();
+        for part in parts {
+            shown += if goes_on(part) { home } else { "~" };
+            shown += part;
+        }
+        shown
+    }
+
     fn without_name(&self, part: &str) -> String {
         let names = self.names.iter();
         let mut rests = names.filter_map(|name| part.strip_prefix(name.as_str()));
-        let ends_there = |rest: &&str| {
-            !rest.starts_with(|c: char| c.is_alphanumeric() || matches!(c, '-' | '_' | '.'))
-        };
-        match rests.find(ends_there) {
-            Some(rest) => format!("<user>{rest}"),
+        match rests.find(|rest| !goes_on(rest)) {
+            Some(rest) => format!("$USER{rest}"),
             None => part.to_owned(),
         }
     }
+}
+
+/// Whether what stands before this is only the beginning of a name.
+fn goes_on(rest: &str) -> bool {
+    let is_part = |c: char| c.is_alphanumeric() || matches!(c, '-' | '_');
+    // A full stop may end a sentence.
+    let rest = rest.strip_prefix('.').unwrap_or(rest);
+    rest.starts_with(is_part)
 }
 
 #[cfg(test)]
@@ -65,10 +82,15 @@ mod tests {
         };
         for (text, expected) in [
             ("/home/anna/.local/share/x", "~/.local/share/x"),
-            ("see /data/anna: no", "see /data/<user>: no"),
+            ("cd '/home/anna/a b'", "cd ~/'a b'"),
+            (
+                "/home/annabel, /home/anna.b, /home/anna.",
+                "/home/annabel, /home/anna.b, ~.",
+            ),
+            ("see /data/anna: no", "see /data/$USER: no"),
             (
                 "see /data/anna/x (/mnt/anna)",
-                "see /data/<user>/x (/mnt/<user>)",
+                "see /data/$USER/x (/mnt/$USER)",
             ),
             (
                 "anna is a word, /annabel and /anna-b are others",

@@ -20,6 +20,7 @@ use crate::exit::Exit;
 use crate::paths::Paths;
 use crate::settings::{Limits, Settings};
 use crate::terminal::Tone;
+use crate::wording::counted;
 use anyhow::Error;
 use chrono::{DateTime, Utc};
 use hidden::Hidden;
@@ -151,6 +152,12 @@ impl<'a> Subject<'a> {
         format!("`telemetry-upload {words}{flags}`")
     }
 
+    /// The same of one that knows no data folder.
+    fn command_of_app(&self, words: &str) -> String {
+        let flag = self.flags.application.app.as_flag();
+        format!("`telemetry-upload {words}{flag}`")
+    }
+
     fn limits(&self) -> Limits {
         let settings = self.settings.as_ref();
         settings.map_or_else(|_| Limits::default(), |settings| settings.limits.clone())
@@ -228,10 +235,7 @@ impl Report {
     }
 
     fn verdict(&self) -> (Tone, String) {
-        let counted = |count: usize, noun: &str| {
-            let plural = if count == 1 { "" } else { "s" };
-            format!("{count} {noun}{plural}")
-        };
+        let counted = |count: usize, noun| counted(count as u64, noun);
         match (self.problems(), self.warnings()) {
             (0, 0) => (Tone::Good, "all is well".to_owned()),
             (0, warnings) => {

@@ -9,7 +9,7 @@ use crate::consent::Consent;
 use crate::route::Route;
 use crate::settings::Settings;
 use crate::verdict::{self, Cure, Trouble, Verdict};
-use crate::wording::grouped;
+use crate::wording::{grouped, span};
 use crate::world::{self, RealWorld, Reply, World};
 use chrono::TimeDelta;
 use serde_json::Value;
@@ -223,13 +223,12 @@ fn server_clock(reply: &Reply, world: &RealWorld) -> Check {
     if !clock::differ(ahead) {
         return Check::ok(NAME, "agrees with this machine's");
     }
-    let (way, minutes) = if ahead > TimeDelta::zero() {
-        ("behind", ahead.num_minutes())
+    let way = if ahead > TimeDelta::zero() {
+        "behind"
     } else {
-        ("ahead of", -ahead.num_minutes())
+        "ahead of"
     };
-    let minutes = grouped(minutes.unsigned_abs());
-    let words = format!("this machine's clock is {minutes} minutes {way} it");
+    let words = format!("this machine's clock is {} {way} it", span(ahead.abs()));
     let advice = "set the clock of this machine";
     if ahead.abs() > AHEAD_MAX {
         return Check::problem(NAME, words, advice);

@@ -8,7 +8,8 @@ use crate::host_settings::{self, Found, Standing};
 use crate::hosts::place::FOLDERS_SEARCHED;
 use crate::schedule;
 use crate::state::State;
-use crate::wording::{grouped, minute};
+use crate::wording::{minute, span};
+use chrono::TimeDelta;
 use std::fs;
 use std::path::Path;
 
@@ -75,9 +76,9 @@ fn clock(subject: &Subject, state: &State) -> Check {
         return Check::warning(NAME, words, advice);
     }
     if let Some(seconds) = state.server_ahead_s {
-        let minutes = grouped(seconds.unsigned_abs() / 60);
         let way = if seconds > 0 { "behind" } else { "ahead of" };
-        let words = format!("says {shown}, {minutes} minutes {way} the server's at the last pass");
+        let ahead = span(TimeDelta::seconds(seconds).abs());
+        let words = format!("says {shown}, {ahead} {way} the server's at the last pass");
         return Check::warning(NAME, words, advice);
     }
     Check::ok(NAME, "can be right; --online compares it with the server's")
@@ -103,7 +104,7 @@ fn hooks(subject: &Subject) -> Check {
         return Check::warning(
             NAME,
             format!("{}: {}", named(&found), found.word()),
-            format!("{} says more", subject.command("hooks status")),
+            format!("{} says more", subject.command_of_app("hooks status")),
         );
     }
     if installed.is_empty() {

@@ -4,16 +4,12 @@
 use super::Health;
 use crate::consent::{Consent, Rule};
 use crate::exit::Exit;
-use crate::holder::Holder;
 use crate::state::Last;
-use crate::wording::{counted, minute};
+use crate::wording::{events_wait, minute, span};
 use chrono::TimeDelta;
 
 /// Nobody sends, if events wait for longer than this and no pass came.
 const UNATTENDED: TimeDelta = TimeDelta::hours(24);
-
-/// A clock that differs more than this from the server's is worth a word.
-const SKEW_MAX: TimeDelta = TimeDelta::minutes(5);
 
 /// What it means.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,7 +49,7 @@ fn off(health: &Health) -> Option<Diagnosis> {
     };
     let flags = &health.flags;
     let next = match rule {
-        Rule::Ci(name) => format!("if this is none, set CI=false or unset {name}"),
+        Rule::Ci(_) => "if this is not a CI system, set CI=false".to_owned(),
         Rule::AppVariable(name) => format!("to turn it on, unset {name}"),
         Rule::DoNotTrack => "to turn it on, unset DO_NOT_TRACK".to_owned(),
         Rule::NoConsentFile | Rule::NotGiven => {
@@ -89,18 +85,21 @@ fn misconfigured(health: &Health) -> Option<Diagnosis> {
 }
 
 fn at_work(health: &Health) -> Option<Diagnosis> {
-    let Holder { pid, since } = health.holder.as_ref()?;
     let holder = health.holder.as_ref()?;
-    let pid = pid.map_or_else(|| "?".to_owned(), |pid| pid.to_string());
+    let pid = holder.pid.map(|pid| pid.to_string());
+    let process = pid
+        .as_ref()
+        .map_or_else(String::new, |pid| format!(": process {pid}"));
+    let since = holder.since;
     let since = since.map_or_else(String::new, |since| format!(" since {}", minute(&since)));
     if holder.is_hung(health.deadline, health.now) {
-        let words = format!(
-            "An uploader hangs: process {pid} has been at work{since}, longer than a pass may take."
-        );
+        let words =
+            format!("An uploader hangs{process}, at work{since}, longer than a pass may take.");
+        let pid = pid.unwrap_or_else(|| "its process number".to_owned());
         let next = format!("end it: kill -9 {pid}; nothing is lost, the next pass goes on");
         return Some(Diagnosis::new(Exit::Failed, words, next));
     }
-    let words = format!("An uploader is at work: process {pid}{since}.");
+    let words = format!("An uploader is at work{process}{since}.");
     Some(Diagnosis::new(Exit::Done, words, None))
 }
 
@@ -116,7 +115,10 @@ fn trouble(health: &Health) -> Option<Diagnosis> {
     let why = state
         .last_trouble
         .as_ref()
-        .map_or("events were kept", |trouble| trouble.words.as_str());
+        .filter(|trouble| trouble.at == *at)
+        .map_or("the server took some and not all", |trouble| {
+            trouble.words.as_str()
+        });
     let exit = Exit::ALL
         .into_iter()
         .find(|known| known.code() == *exit)
@@ -168,7 +170,7 @@ fn unattended(health: &Health) -> Option<Diagnosis> {
 fn clock(health: &Health) -> Option<Diagnosis> {
     let next = "set the clock right; until then no event is dropped for its age".to_owned();
     let ahead = health.state.server_ahead_s.map(TimeDelta::seconds);
-    if let Some(ahead) = ahead.filter(|ahead| ahead.abs() > SKEW_MAX) {
+    if let Some(ahead) = ahead {
         let how = if ahead > TimeDelta::zero() {
             "behind"
         } else {
@@ -206,7 +208,10 @@ fn schedule(health: &Health) -> Option<Diagnosis> {
         .find(|found| !found.program_is_there)?;
     let name = found.scheduler.name();
     let words = format!("The schedule ({name}) does nothing: {}.", found.words());
-    let next = format!("run: telemetry-upload schedule install{}", health.flags);
+    let next = format!(
+        "make it anew: telemetry-upload schedule install{}",
+        health.flags
+    );
     Some(Diagnosis::new(Exit::Failed, words, next))
 }
 
@@ -232,21 +237,4 @@ fn well(health: &Health) -> Diagnosis {
     let words = format!("All is well; {} for the next pass.", events_wait(waiting));
     let next = format!("to send now, run: telemetry-upload --flush{flags}");
     Diagnosis::new(Exit::Done, words, next)
-}
-
-fn events_wait(count: u64) -> String {
-    let wait = if count == 1 { "waits" } else { "wait" };
-    format!("{} {wait}", counted(count, "event"))
-}
-
-/// A length of time in its largest unit.
-pub fn span(length: TimeDelta) -> String {
-    let units = [
-        (length.num_days(), "day"),
-        (length.num_hours(), "hour"),
-        (length.num_minutes(), "minute"),
-    ];
-    let largest = units.into_iter().find(|(count, _)| *count > 0);
-    let (count, unit) = largest.unwrap_or((length.num_seconds().max(0), "second"));
-    counted(count.unsigned_abs(), unit)
 }

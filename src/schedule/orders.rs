@@ -1,7 +1,8 @@
 //! What the scheduler itself is told, by its own program, once our files are there or gone.
 
 use super::tool::{self, ORDER_MAX, QUESTION_MAX};
-use super::{Env, Job, Scheduler, cron, launchd, plan, quote, systemd};
+use super::{Env, Job, Scheduler, cron, launchd, plan, systemd};
+use crate::wording;
 use crate::world;
 use anyhow::{Context, Result};
 use std::path::{Path, PathBuf};
@@ -167,7 +168,7 @@ pub fn to_undo_by_hand(scheduler: Scheduler, app: &str, env: &Env) -> Result<Vec
 }
 
 fn shell(path: &Path) -> String {
-    quote::shell(&path.to_string_lossy())
+    wording::shell(&path.to_string_lossy())
 }
 
 fn order(program: &Path, args: &[&str]) -> Result<()> {

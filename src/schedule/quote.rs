@@ -1,6 +1,8 @@
 //! The rules by which a text stands for itself in each scheduler's files. Control characters are refused
 //! before any of this.
 
+use crate::wording::shell;
+
 /// A word of a systemd unit, in quotes. `%` begins a specifier everywhere.
 pub(super) fn systemd(text: &str) -> String {
     let mut quoted = String::from("\"");
@@ -19,15 +21,6 @@ pub(super) fn systemd(text: &str) -> String {
 /// `Environment=` it does not.
 pub(super) fn systemd_argument(text: &str) -> String {
     systemd(&text.replace('$', "$$"))
-}
-
-/// A word of a POSIX shell.
-pub(super) fn shell(text: &str) -> String {
-    let is_plain = |c: char| c.is_ascii_alphanumeric() || "/._-+:,@".contains(c);
-    if !text.is_empty() && text.chars().all(is_plain) {
-        return text.to_owned();
-    }
-    format!("'{}'", text.replace('\'', r"'\''"))
 }
 
 /// A word of a line in a crontab. `%` would end the command; behind a backslash it does not, and outside of

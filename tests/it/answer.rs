@@ -153,7 +153,7 @@ To turn it on: telemetry-upload enable
     assert_eq!(answer(&sandbox)["consentGiven"], true);
     sandbox
         .flush()
-        .stdout("telemetry is off: telemetry.json does not say \"enabled\": true; nothing was sent")
+        .stdout("telemetry is off: it was turned off (\"enabled\" in telemetry.json is not true); nothing was sent")
         .code(0);
     sandbox.run(&["disable"]).says(str![[r#"
 the telemetry of atomic is off already: nothing is sent

@@ -80,8 +80,8 @@ fn without_consent_it_is_off() {
         sandbox.write("telemetry.json", content);
         sandbox
     };
-    let enabled = "telemetry.json does not say \"enabled\": true";
-    let given = "telemetry.json does not say \"consentGiven\": true";
+    let enabled = "it was turned off (\"enabled\" in telemetry.json is not true)";
+    let given = "nobody has agreed (\"consentGiven\" in telemetry.json is not true)";
     let unreadable = "telemetry.json cannot be read, which means off: it is not one JSON object";
     check_off(
         &consent(r#"{"enabled":false,"consentGiven":true}"#),
@@ -100,7 +100,7 @@ fn without_consent_it_is_off() {
     std::fs::remove_file(missing.path("telemetry.json")).unwrap();
     check_off(
         &missing,
-        "there is no telemetry.json: nobody has agreed yet",
+        "nobody has agreed yet (there is no telemetry.json)",
     );
     let linked = Sandbox::new().line(&event("a"));
     std::fs::rename(linked.path("telemetry.json"), linked.path("elsewhere.json")).unwrap();
@@ -140,7 +140,7 @@ fn another_application_has_its_own_variable_and_folder() {
     sandbox
         .run(&["--flush", "--app", "other"])
         .stdout(
-            "telemetry is off: there is no telemetry.json: nobody has agreed yet; nothing was sent",
+            "telemetry is off: nobody has agreed yet (there is no telemetry.json); nothing was sent",
         )
         .code(0);
 }
@@ -167,7 +167,7 @@ fn switching_it_off_during_a_pass_stops_before_the_next_request() {
     sandbox
         .run(&["--flush", "--request-events", "6"])
         .stdout(
-            "sent 6 events, kept 2 for the next pass: telemetry.json does not say \"enabled\": true",
+            "sent 6 events, kept 2 for the next pass: it was turned off (\"enabled\" in telemetry.json is not true)",
         )
         .posts(1)
         .left(&lines[6..].concat())

@@ -350,7 +350,7 @@ fn consent_is_this_folders_own() {
     sandbox
         .flush()
         .stdout(
-            "telemetry is off: there is no telemetry.json: nobody has agreed yet; nothing was sent",
+            "telemetry is off: nobody has agreed yet (there is no telemetry.json); nothing was sent",
         )
         .posts(0)
         .code(0);

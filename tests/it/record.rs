@@ -203,7 +203,7 @@ fn where_telemetry_is_off_nothing_is_written_and_the_rule_is_named_when_asked() 
     fs::remove_file(nobody_asked.path("telemetry.json")).unwrap();
     check(
         nobody_asked,
-        "there is no telemetry.json: nobody has agreed yet",
+        "nobody has agreed yet (there is no telemetry.json)",
     );
 }
 

@@ -30,7 +30,7 @@ fn telemetry_is_off_by_a_variable() {
     let ci = Sandbox::new().env("GITHUB_ACTIONS", "true");
     ci.run(&["status"]).begins(str![[r#"
 Telemetry is off: this is a CI system, the variable GITHUB_ACTIONS says. Nothing is recorded or sent.
-Next: if this is none, set CI=false or unset GITHUB_ACTIONS
+Next: if this is not a CI system, set CI=false
 --- exit 0
 
 "#]]);
@@ -55,7 +55,7 @@ fn telemetry_is_off_because_nobody_has_agreed_yet() {
     let sandbox = Sandbox::new();
     fs::remove_file(sandbox.path("telemetry.json")).unwrap();
     sandbox.run(&["status"]).begins(str![[r#"
-Telemetry is off: there is no telemetry.json: nobody has agreed yet. Nothing is recorded or sent.
+Telemetry is off: nobody has agreed yet (there is no telemetry.json). Nothing is recorded or sent.
 Next: to be asked, run: telemetry-upload consent
 --- exit 0
 
@@ -67,14 +67,14 @@ fn telemetry_is_off_by_the_persons_own_answer() {
     let sandbox = Sandbox::new().line(&event("a"));
     sandbox.write("telemetry.json", r#"{"enabled":false,"consentGiven":true}"#);
     sandbox.run(&["status"]).begins(str![[r#"
-Telemetry is off: telemetry.json does not say "enabled": true. Nothing is recorded or sent.
+Telemetry is off: it was turned off ("enabled" in telemetry.json is not true). Nothing is recorded or sent.
 Next: to turn it on, run: telemetry-upload enable
 --- exit 0
 
 "#]]);
     sandbox.write("telemetry.json", r#"{"enabled":true}"#);
     sandbox.run(&["status"]).begins(str![[r#"
-Telemetry is off: telemetry.json does not say "consentGiven": true. Nothing is recorded or sent.
+Telemetry is off: nobody has agreed ("consentGiven" in telemetry.json is not true). Nothing is recorded or sent.
 Next: to be asked, run: telemetry-upload consent
 --- exit 0
 
@@ -387,7 +387,7 @@ fn an_uploader_hangs() {
     let file = fs::File::open(sandbox.path("upload/uploader.lock")).unwrap();
     file.lock().unwrap();
     sandbox.run(&["status"]).begins(str![[r#"
-An uploader hangs: process 4711 has been at work since [TIME], longer than a pass may take.
+An uploader hangs: process 4711, at work since [TIME], longer than a pass may take.
 Next: end it: kill -9 4711; nothing is lost, the next pass goes on
 --- exit 1
 
@@ -458,7 +458,7 @@ fn the_schedule_starts_a_program_that_is_gone() {
     }
     sandbox.run(&["status"]).says(str![[r#"
 The schedule (systemd) does nothing: every 1h, but /nowhere/telemetry-upload is not there.
-Next: run: telemetry-upload schedule install
+Next: make it anew: telemetry-upload schedule install
 
 Telemetry    on, for atomic
 Goes to      [SERVER]
