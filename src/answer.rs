@@ -231,7 +231,12 @@ mod tests {
         change(&paths, |fields| Some(yes(fields))).unwrap();
         let compact: Value = serde_json::from_slice(&fs::read(paths.consent()).unwrap()).unwrap();
         assert_eq!(compact.to_string(), expected);
-        assert!(!paths.data().join("telemetry.json.new").exists());
+        assert!(
+            !paths
+                .data()
+                .join("telemetry.json.telemetry-upload.new")
+                .exists()
+        );
     }
 
     #[test]

@@ -10,7 +10,7 @@ use crate::news::Closed;
 use crate::paths::Paths;
 use crate::rules::{Rules, Tail};
 use crate::settings::Limits;
-use crate::settle::{self, Settled};
+use crate::settle::{self, Guard, Settled};
 use crate::summary::{Ending, Summary};
 use anyhow::Result;
 use chrono::{DateTime, TimeDelta, Utc};
@@ -107,8 +107,8 @@ impl Lane {
     }
 
     /// The end of a buffer in this round: what was delivered leaves the file.
-    pub fn close(mut self, summary: &mut Summary) -> Option<Closed> {
-        let settled = settle::settle(&mut self.buffer);
+    pub fn close(mut self, guard: Guard, summary: &mut Summary) -> Option<Closed> {
+        let settled = settle::settle(&mut self.buffer, guard);
         if summary.noting(settled) == Some(Settled::TruncatedWithoutLease) {
             summary.truncated_without_lease += 1;
         }

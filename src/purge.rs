@@ -10,7 +10,7 @@ use crate::lock;
 use crate::os::{self, Open};
 use crate::paths::Paths;
 use crate::settings::Limits;
-use crate::settle::{self, Settled};
+use crate::settle::{self, Guard, Settled};
 use crate::waiting;
 use crate::wording::{counted, grouped};
 use crate::world;
@@ -147,7 +147,7 @@ fn empty(paths: &Paths, name: &str) -> Result<(u64, u64)> {
     };
     let bytes = end.offset;
     buffer.commit(&end)?;
-    if settle::settle(&mut buffer)? == Settled::Left {
+    if settle::settle(&mut buffer, Guard::Patient)? == Settled::Left {
         settle::blank(&mut buffer)?;
     }
     Ok((events, bytes))

@@ -27,6 +27,25 @@ const CATCH_UPS_MAX: usize = 20;
 /// microseconds, and nobody waits for us meanwhile.
 const GUARD_TRIES_MAX: usize = 200;
 
+/// How long lock and lease are tried for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Guard {
+    /// As long as somebody may be about to close the file.
+    Patient,
+    /// A moment: it was refused before in this pass, perhaps by somebody who never closes the file and
+    /// goes on appending. Waiting again would be long enough for a further event, and so for ever.
+    Quick,
+}
+
+impl Guard {
+    fn tries_max(self) -> usize {
+        match self {
+            Guard::Patient => GUARD_TRIES_MAX,
+            Guard::Quick => 3,
+        }
+    }
+}
+
 /// What became of the delivered bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Settled {
@@ -45,12 +64,12 @@ pub enum Settled {
 ///
 /// # Errors
 /// A buffer or cursor that cannot be written; the bytes stay, nothing is lost.
-pub fn settle(buffer: &mut Buffer) -> Result<Settled> {
+pub fn settle(buffer: &mut Buffer, guard: Guard) -> Result<Settled> {
     if buffer.mark.offset == 0 {
         return Ok(Settled::Nothing);
     }
     let path = buffer.path.clone();
-    move_and_truncate(buffer).with_context(|| format!("cannot settle {}", path.display()))
+    move_and_truncate(buffer, guard).with_context(|| format!("cannot settle {}", path.display()))
 }
 
 /// Takes away what the delivered bytes say, where the file cannot be truncated now: newlines stand in
@@ -83,7 +102,7 @@ fn overwrite(buffer: &mut Buffer) -> Result<()> {
     buffer.commit(&begin)
 }
 
-fn move_and_truncate(buffer: &mut Buffer) -> Result<Settled> {
+fn move_and_truncate(buffer: &mut Buffer, guard: Guard) -> Result<Settled> {
     // Before the newlines, which would vouch for themselves in a file that the person has changed.
     if !buffer.mark.holds(&buffer.file)? {
         return Ok(Settled::Left);
@@ -99,7 +118,7 @@ fn move_and_truncate(buffer: &mut Buffer) -> Result<Settled> {
         if !copied.catch_up(buffer, &mark, size)? {
             return Ok(Settled::Left);
         }
-        match truncate(buffer, &mark, size, &copied.end)? {
+        match truncate(buffer, &mark, size, &copied.end, guard)? {
             Cut::Done(settled) => {
                 // In this order: the cut is durable before the cursor says so, or a power cut could
                 // keep the cursor's 0 and not the truncation, and send what was delivered again.
@@ -234,8 +253,8 @@ enum Cut {
 
 /// Truncates under lock and lease to where the copy ends, if the file is still exactly what was copied,
 /// and the copy stands: the person may have put back what was there before.
-fn truncate(buffer: &Buffer, mark: &Mark, size: u64, copy: &Mark) -> io::Result<Cut> {
-    for tries in 1..=GUARD_TRIES_MAX {
+fn truncate(buffer: &Buffer, mark: &Mark, size: u64, copy: &Mark, guard: Guard) -> io::Result<Cut> {
+    for tries in 1..=guard.tries_max() {
         let Some(lock) = lock::take(buffer.lock_file(), lock::WAIT_OF_UPLOADER)? else {
             return Ok(Cut::Busy);
         };

@@ -1,5 +1,6 @@
 //! The only place that prints. A reader that went away (`| head`) is no error of ours.
 
+use crate::exit::Exit;
 use anstream::AutoStream;
 use anstyle::{AnsiColor, Style};
 use std::borrow::Cow;
@@ -15,35 +16,52 @@ const ANSWER_BYTES_MAX: u64 = 1024;
 /// Writes a line of results to standard output.
 #[allow(clippy::disallowed_methods, reason = "the one place that prints")]
 pub fn print(line: &str) {
-    let _ = writeln!(io::stdout(), "{}", plain(line));
+    check(writeln!(io::stdout(), "{}", plain(line)));
 }
 
-/// Writes bytes and a newline to standard output: to a program as they are, to a person as text.
+/// What cannot be written is said, and ends the run: a script must not take an empty file for a result.
+/// Nothing is lost by an end at any moment. A reader that has seen enough is none of our business.
+#[allow(
+    clippy::disallowed_methods,
+    reason = "whoever prints could do nothing about it but this"
+)]
+fn check(written: io::Result<()>) {
+    let Err(err) = written else { return };
+    if err.kind() != io::ErrorKind::BrokenPipe {
+        complain(&format!("cannot write the result: {err}"));
+        std::process::exit(Exit::Failed.code().into());
+    }
+}
+
+/// Writes JSON and a newline to standard output: to a program byte for byte, to a person as
+/// [`print_json`] does.
 #[allow(clippy::disallowed_methods, reason = "the one place that prints")]
 pub fn print_bytes(bytes: &[u8]) {
     let mut stdout = io::stdout();
     if stdout.is_terminal() {
-        print(&String::from_utf8_lossy(bytes));
+        print(&as_json_has_it(&String::from_utf8_lossy(bytes)));
     } else {
-        let _ = stdout.write_all(&[bytes, b"\n"].concat());
+        check(stdout.write_all(&[bytes, b"\n"].concat()));
     }
 }
 
 /// Writes one JSON object to standard output. What would be an order to a terminal is escaped as JSON has it,
 /// so that a program still reads the same.
 pub fn print_json(object: &serde_json::Value) {
-    print(&json_text(object));
+    print(&as_json_has_it(&object.to_string()));
 }
 
-fn json_text(object: &serde_json::Value) -> String {
+fn as_json_has_it(text: &str) -> String {
     let escaped = |c: char| match plain(c.encode_utf8(&mut [0; 4])) {
         Cow::Borrowed(_) => c.to_string(),
-        // All of them are of one unit; in the text of JSON they stand within strings alone.
-        Cow::Owned(_) => format!("\\u{:04x}", u32::from(c)),
+        // In the text of JSON they stand within strings alone.
+        Cow::Owned(_) => {
+            let units = c.encode_utf16(&mut [0; 2]).to_vec();
+            units.iter().map(|unit| format!("\\u{unit:04x}")).collect()
+        }
     };
-    let text = object.to_string();
-    match plain(&text) {
-        Cow::Borrowed(_) => text,
+    match plain(text) {
+        Cow::Borrowed(_) => text.to_owned(),
         Cow::Owned(_) => text.chars().map(escaped).collect(),
     }
 }
@@ -88,7 +106,7 @@ pub fn print_toned(parts: &[(Tone, &str)]) {
         format!("{style}{}{style:#}", plain(text))
     };
     let line: String = parts.iter().map(styled).collect();
-    let _ = writeln!(AutoStream::auto(io::stdout()), "{line}");
+    check(writeln!(AutoStream::auto(io::stdout()), "{line}"));
 }
 
 /// Columns of the terminal that standard output is; none if it is none.
@@ -166,7 +184,7 @@ mod tests {
     #[test]
     fn json_stays_json_whatever_is_in_it() {
         let object = serde_json::json!({"a": "\u{1b}[31m\n\u{7f}\u{9b}\u{202e}ü"});
-        let text = json_text(&object);
+        let text = as_json_has_it(&object.to_string());
         assert_eq!(text, r#"{"a":"\u001b[31m\n\u007f\u009b\u202eü"}"#);
         assert_eq!(plain(&text), text);
         let read: serde_json::Value = serde_json::from_str(&text).unwrap();

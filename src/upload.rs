@@ -16,6 +16,7 @@ use crate::route::Route;
 use crate::rules::{Rules, Tail};
 use crate::send::{Sender, Sent};
 use crate::settings::Settings;
+use crate::settle::Guard;
 use crate::state::{NotBefore, State};
 use crate::stop::Stop;
 use crate::summary::{Ending, Summary, Tense};
@@ -104,11 +105,13 @@ impl<'a, W: World> Pass<'a, W> {
         if held.is_none() {
             return Ok(Summary::ended(Ending::Busy));
         }
+        let mut guard = Guard::Patient;
         while let Some(lock) = held {
             ledger::note_owner(&lock_file, now);
             // Read again: whoever held the lock a moment ago has written it.
             state = State::load(self.paths);
-            let (round, closed) = self.round(&mut clock, &mut state);
+            let (round, closed) = self.round(guard, &mut clock, &mut state);
+            guard = Guard::Quick;
             ledger::finish(self.paths, self.world.now(), &mut state, &round, &clock);
             let ended = round.ending != Ending::Done;
             summary.add(round);
@@ -132,7 +135,7 @@ impl<'a, W: World> Pass<'a, W> {
 
     /// One batch from each buffer in turn, so that a long one does not hold up the others, until
     /// every buffer is read or has had to stop.
-    fn round(&self, clock: &mut Clock, state: &mut State) -> (Summary, AllClosed) {
+    fn round(&self, guard: Guard, clock: &mut Clock, state: &mut State) -> (Summary, AllClosed) {
         let mut summary = Summary::default();
         let limits = &self.settings.limits;
         let names = summary
@@ -154,13 +157,13 @@ impl<'a, W: World> Pass<'a, W> {
         while let Some(mut lane) = lanes.pop_front() {
             match self.step(&mut lane, &mut sender, attempts_max, clock, &mut summary) {
                 Ok(Step::More) => lanes.push_back(lane),
-                Ok(Step::End) => closed.note(lane.close(&mut summary)),
+                Ok(Step::End) => closed.note(lane.close(guard, &mut summary)),
                 Ok(Step::Changed) => lanes.extend(lane.reopen(self.paths, limits, &mut summary)),
                 Ok(Step::Stopped(stop)) => {
                     summary.ending = stop.ending();
                     state.not_before = stop.not_before().or(state.not_before.take());
                     summary.keep_unread(lane.count_rest());
-                    closed.note(lane.close(&mut summary));
+                    closed.note(lane.close(guard, &mut summary));
                     if stop.ends_the_pass() {
                         break;
                     }
@@ -187,7 +190,7 @@ impl<'a, W: World> Pass<'a, W> {
         }
         for mut lane in lanes {
             summary.keep_unread(lane.count_rest());
-            closed.note(lane.close(&mut summary));
+            closed.note(lane.close(guard, &mut summary));
         }
         clock.confirmed |= sender.confirms_our_clock;
         if sender.skew.is_some() || sender.confirms_our_clock {

@@ -13,10 +13,11 @@ pub struct Replacement {
 }
 
 impl Replacement {
-    /// Writes the new content of `path`. Two at once need a lock around them: they share the name.
+    /// Writes the new content of `path`. Two at once need a lock around them: they share the name, which
+    /// no host uses for its own.
     pub fn write(path: &Path, bytes: &[u8]) -> io::Result<Replacement> {
         let mut name = path.as_os_str().to_owned();
-        name.push(".new");
+        name.push(".telemetry-upload.new");
         let new = PathBuf::from(name);
         let file = open(&new, Open::Create)?;
         let written = truncate(&file, 0)

@@ -428,7 +428,7 @@ fn an_answer_that_cannot_be_written_is_never_pretended() {
     let sandbox = Sandbox::new();
     fs::create_dir_all(sandbox.path("upload")).unwrap();
     // Even root cannot make a file of this name.
-    fs::create_dir(sandbox.path("telemetry.json.new")).unwrap();
+    fs::create_dir(sandbox.path("telemetry.json.telemetry-upload.new")).unwrap();
     sandbox.run(&["disable"]).says(str![[r#"
 --- stderr
 telemetry-upload: cannot change [HOME]/.local/share/atomic/telemetry.json: Is a directory (os error 21); it is as it was, and the telemetry of atomic is still ON; to turn it off now, set DO_NOT_TRACK=1

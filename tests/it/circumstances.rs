@@ -113,6 +113,32 @@ fn nobody_reads_what_is_printed() {
 }
 
 #[test]
+fn a_result_that_cannot_be_written_is_no_success() {
+    let sandbox = lived_in();
+    for line in [
+        "status",
+        "status --json",
+        "inspect",
+        "report --csv",
+        "doctor --json",
+        "--flush --json",
+    ] {
+        let full = std::fs::File::options()
+            .write(true)
+            .open("/dev/full")
+            .unwrap();
+        let mut command = sandbox.command(&arguments(line));
+        let child = command.stdout(full).stderr(Stdio::piped()).spawn().unwrap();
+        let output = sandbox.wait(child);
+        check(line, "onto a full disk", &output);
+        assert_eq!(output.status.code(), Some(1), "{line}");
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        let words = "telemetry-upload: cannot write the result: No space left on device";
+        assert!(said.starts_with(words), "{line}: {said}");
+    }
+}
+
+#[test]
 fn no_file_is_open_at_all() {
     let sandbox = lived_in();
     for line in COMMANDS {

@@ -1,11 +1,13 @@
 //! What recording costs, in what can be counted: system calls, beside those of the smallest program
 //! that opens a file, locks it, writes a line and closes it.
 
-use crate::kit::{BINARY, BUFFER, Sandbox};
+use crate::kit::{BINARY, BUFFER, Sandbox, append, event};
 use crate::tools;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::{Arc, Mutex};
+use telemetry_upload::emulator::Moment;
 
 const SMALLEST: &str = r#"
 use std::io::Write;
@@ -93,4 +95,31 @@ fn recording_takes_at_most_twice_the_calls_of_the_smallest_program_and_no_networ
         .map(|call| call.split('"').nth(1).unwrap().rsplit('/').next().unwrap())
         .collect();
     assert_eq!(opened, ["telemetry.json", BUFFER]);
+}
+
+/// Else each round would take long enough for a further event, and the pass end by its deadline alone.
+#[test]
+fn a_producer_that_holds_the_buffer_open_and_goes_on_appending_is_waited_for_once() {
+    let Some(strace) = tools::find("strace") else {
+        return;
+    };
+    let path: Arc<Mutex<Option<PathBuf>>> = Arc::default();
+    let buffer = path.clone();
+    let sandbox = Sandbox::acting("", move |moment, count, _| {
+        if moment == Moment::Judged && count <= 5 {
+            let buffer = buffer.lock().unwrap().clone().unwrap();
+            append(&buffer, event(&format!("later-{count}")) + "\n");
+        }
+    });
+    *path.lock().unwrap() = Some(sandbox.path(BUFFER));
+    let sandbox = sandbox.line(&event("first"));
+    let held_open = fs::File::open(sandbox.path(BUFFER)).unwrap();
+    let calls = calls(&sandbox, &strace, Path::new(BINARY), &["--flush"]);
+    drop(held_open);
+    assert_eq!(sandbox.posts(), 6);
+    let leases = calls
+        .iter()
+        .filter(|call| call.contains("F_SETLEASE, F_WRLCK"));
+    let leases = leases.count();
+    assert!((1..100).contains(&leases), "{leases} tries");
 }

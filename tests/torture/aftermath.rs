@@ -77,7 +77,7 @@ pub fn check(
         assert!(recorded <= 1, "one hook recorded {recorded} events");
         assert!(recorded == 1 || !undisturbed, "the hook recorded nothing");
     } else {
-        let stays = sandbox.path("telemetry.json.new");
+        let stays = sandbox.path("telemetry.json.telemetry-upload.new");
         if injection.is_some_and(leaves_the_other) {
             let _ = std::fs::remove_file(stays);
         }

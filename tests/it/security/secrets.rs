@@ -199,7 +199,7 @@ fn nothing_of_an_event_is_in_a_log_whatever_cannot_be_written() {
     for name in [
         "rejected.jsonl",
         "sent.jsonl",
-        "state.json.new",
+        "state.json.telemetry-upload.new",
         "telemetry-events.jsonl.cursor",
         "uploader.lock",
     ] {
