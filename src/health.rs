@@ -19,7 +19,6 @@ use anyhow::{Context, Result};
 use chrono::{DateTime, Utc};
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::time::Duration;
 
 /// Less room than this and nothing can be appended for long, nor the end of a pass be written down.
 pub const FREE_BYTES_MIN: u64 = 1_000_000;
@@ -31,10 +30,16 @@ pub struct Health {
     pub flags: String,
     /// The time of the look.
     pub now: DateTime<Utc>,
+    /// Whether the data folder is another user's: then nothing here can be told.
+    pub is_anothers: bool,
     /// May we?
     pub consent: Consent,
     /// The host that events go to, with its port if that is not the usual one; or why there is none.
     pub endpoint: Result<String>,
+    /// What is likely to be a mistake in the connection string.
+    pub connection_warning: Option<&'static str>,
+    /// The limits of a pass.
+    pub limits: Limits,
     /// What waits, buffer by buffer; only those that hold something.
     pub buffers: Vec<Waiting>,
     /// What is wrong with the folder, with one of the buffers, or with the disk; a sentence each.
@@ -45,8 +50,6 @@ pub struct Health {
     pub clock_is_credible: bool,
     /// The uploader at work.
     pub holder: Option<Holder>,
-    /// How long a pass may take.
-    pub deadline: Duration,
     /// Hosts that have our hooks, or some of them, or another version's.
     pub hooks: Vec<Found>,
     /// Whether the hooks find this program.
@@ -65,12 +68,13 @@ impl Health {
     ) -> Health {
         let app = application.app();
         let settings = Settings::resolve(&Upload::default(), app, paths, env);
-        let (endpoint, limits) = match settings {
+        let (endpoint, connection_warning, limits) = match settings {
             Ok(settings) => (
                 Ok(settings.connection.endpoint.authority()),
+                settings.connection.warning,
                 settings.limits,
             ),
-            Err(err) => (Err(err), Limits::default()),
+            Err(err) => (Err(err), None, Limits::default()),
         };
         let mut obstacles = Vec::new();
         let mut note = |looked: Result<()>| {
@@ -81,6 +85,8 @@ impl Health {
         let names = buffer::names(paths).unwrap_or_default();
         let mut buffers = Vec::new();
         for name in names.iter().filter(|name| buffer::has_bytes(paths, name)) {
+            let path = paths.buffer(name);
+            note(os::may_write(&path).with_context(|| format!("cannot write {}", path.display())));
             match waiting::look(paths, name) {
                 Ok(found) => buffers.push(found),
                 Err(err) => note(Err(err)),
@@ -95,14 +101,16 @@ impl Health {
         Health {
             flags: application.as_flags(),
             now,
+            is_anothers: os::is_anothers(paths.data()),
             consent: consent::ask(env, app, &paths.consent()),
             endpoint,
+            connection_warning,
             buffers,
             obstacles,
             clock_is_credible: Clock::read(now, state.clock.as_ref()).credible,
             state,
             holder: holder::find(paths),
-            deadline: limits.deadline,
+            limits,
             hooks,
             is_found_by_hooks: host_settings::binary(env).is_some(),
             schedules: schedule::found(app, env),
@@ -123,12 +131,15 @@ fn look_at_folder(folder: &Path) -> Result<()> {
             os::may_write(nearest).with_context(|| format!("cannot make {}", folder.display()))
         });
     }
+    let cannot = |folder: &Path| format!("cannot write into {}", folder.display());
+    os::check_dir(folder)
+        .and_then(|()| os::may_write(folder))
+        .with_context(|| cannot(folder))?;
     let books = folder.join("upload");
-    let both = [folder, &books];
-    for folder in both.into_iter().filter(|folder| folder.exists()) {
-        os::check_dir(folder)
-            .and_then(|()| os::may_write(folder))
-            .with_context(|| format!("cannot write into {}", folder.display()))?;
+    if books.symlink_metadata().is_ok() {
+        os::check_private_dir(&books)
+            .and_then(|()| os::may_write(&books))
+            .with_context(|| cannot(&books))?;
     }
     std::fs::read_dir(folder).with_context(|| format!("cannot list {}", folder.display()))?;
     Ok(())

@@ -13,6 +13,7 @@ use crate::terminal::{self, Tone};
 use crate::wording::{counted, grouped, minute, span, words};
 use crate::world;
 use anyhow::Result;
+use chrono::TimeDelta;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::process::ExitCode;
@@ -44,19 +45,16 @@ fn show(app: &str, health: &Health, diagnosis: &Diagnosis) {
     if let Some(next) = &diagnosis.next {
         terminal::print_toned(&[(Tone::Heading, "Next: "), (Tone::Plain, next)]);
     }
+    if health.is_anothers {
+        return;
+    }
     terminal::print("");
     let on = match health.consent {
         Consent::Allowed => "on",
         Consent::Denied(_) => "off",
     };
     line("Telemetry", &format!("{on}, for {app}"));
-    line(
-        "Goes to",
-        health
-            .endpoint
-            .as_ref()
-            .map_or("nowhere yet", String::as_str),
-    );
+    line("Goes to", &endpoint(health));
     show_waiting(health);
     show_totals(health);
     show_passes(health);
@@ -68,6 +66,15 @@ fn line(heading: &str, text: &str) {
         (Tone::Heading, &format!("{heading:<13}")),
         (Tone::Plain, text),
     ]);
+}
+
+fn endpoint(health: &Health) -> String {
+    let place = health.endpoint.as_ref();
+    let place = place.map_or("nowhere yet", String::as_str);
+    match health.connection_warning {
+        None => place.to_owned(),
+        Some(warning) => format!("{place} ({warning})"),
+    }
 }
 
 fn show_waiting(health: &Health) {
@@ -84,6 +91,22 @@ fn show_waiting(health: &Health) {
         "Waiting",
         &format!("{events}, {} KB{age}", kilobytes(all.bytes)),
     );
+    let days_max = health.limits.age_days_max;
+    let is_too_old = |oldest| health.now - oldest > TimeDelta::days(days_max.into());
+    if all.oldest.is_some_and(is_too_old) {
+        line(
+            "",
+            &format!("what is over {days_max} days old is dropped by the next pass"),
+        );
+    }
+    let cap = health.limits.buffer_bytes_max;
+    if health.buffers.iter().any(|one| one.bytes > cap) {
+        let cap = kilobytes(cap);
+        line(
+            "",
+            &format!("a buffer is over {cap} KB: the next pass drops its oldest events"),
+        );
+    }
     if health.buffers.len() > 1 {
         for one in &health.buffers {
             let events = counted(one.events, "event");

@@ -178,8 +178,12 @@ fn last_pass(subject: &Subject, state: &State) -> Check {
             if last.exit == Exit::Done.code() {
                 return Check::ok(NAME, words);
             }
-            let advice = format!("{} tries again now", subject.command("--flush"));
-            Check::warning(NAME, words, advice)
+            let flush = subject.command("--flush");
+            if last.exit == Exit::Misconfigured.code() {
+                let advice = format!("set that right; then {flush} tries again");
+                return Check::misconfigured(NAME, words, advice);
+            }
+            Check::warning(NAME, words, format!("{flush} tries again now"))
         }
     }
 }

@@ -31,7 +31,8 @@ impl Diagnosis {
 
 /// Judges what was seen.
 pub fn judge(health: &Health) -> Diagnosis {
-    off(health)
+    anothers(health)
+        .or_else(|| off(health))
         .or_else(|| obstacle(health))
         .or_else(|| misconfigured(health))
         .or_else(|| at_work(health))
@@ -41,6 +42,12 @@ pub fn judge(health: &Health) -> Diagnosis {
         .or_else(|| hooks(health))
         .or_else(|| schedule(health))
         .unwrap_or_else(|| well(health))
+}
+
+fn anothers(health: &Health) -> Option<Diagnosis> {
+    let words = "This is another user's telemetry; nothing of it can be told here.".to_owned();
+    let next = "run this as that user".to_owned();
+    (health.is_anothers).then(|| Diagnosis::new(Exit::Failed, words, next))
 }
 
 fn off(health: &Health) -> Option<Diagnosis> {
@@ -92,7 +99,7 @@ fn at_work(health: &Health) -> Option<Diagnosis> {
         .map_or_else(String::new, |pid| format!(": process {pid}"));
     let since = holder.since;
     let since = since.map_or_else(String::new, |since| format!(" since {}", minute(&since)));
-    if holder.is_hung(health.deadline, health.now) {
+    if holder.is_hung(health.limits.deadline, health.now) {
         let words =
             format!("An uploader hangs{process}, at work{since}, longer than a pass may take.");
         let pid = pid.unwrap_or_else(|| "its process number".to_owned());

@@ -14,6 +14,11 @@ pub fn may_write(path: &Path) -> io::Result<()> {
     system::may_write(path)
 }
 
+/// Whether something is there, and is another user's.
+pub fn is_anothers(path: &Path) -> bool {
+    std::fs::metadata(path).is_ok_and(|found| system::check_owner(&found).is_err())
+}
+
 /// Bytes that this user could still write on the file system of an existing path; none where the system
 /// does not say.
 pub fn free_bytes(path: &Path) -> Option<u64> {

@@ -1,7 +1,7 @@
 //! `status` names the true reason. Each test is a situation, and what comes of it: of most only the reason
 //! and the next step, of some the whole screen.
 
-use crate::kit::{BINARY, BUFFER, CONSENT, Sandbox, append, event, event_aged};
+use crate::kit::{BINARY, BUFFER, CONSENT, Sandbox, append, event, event_aged, events};
 use crate::network::{Tls, over_tls};
 use crate::tools;
 use chrono::TimeDelta;
@@ -393,6 +393,69 @@ Next: end it: kill -9 4711; nothing is lost, the next pass goes on
 
 "#]]);
     drop(file);
+}
+
+#[test]
+fn it_is_another_users() {
+    let sandbox = Sandbox::new().line(&event("a"));
+    if std::os::unix::fs::chown(sandbox.data(), Some(65_534), None).is_err() {
+        tools::missed("root");
+        return;
+    }
+    sandbox.run(&["status"]).says(str![[r#"
+This is another user's telemetry; nothing of it can be told here.
+Next: run this as that user
+--- exit 1
+
+"#]]);
+}
+
+#[test]
+fn the_uploaders_folder_is_a_link() {
+    let sandbox = Sandbox::new().line(&event("a"));
+    std::os::unix::fs::symlink("/tmp", sandbox.path("upload")).unwrap();
+    sandbox.run(&["status"]).begins(str![[r#"
+Something is in the way: cannot write into [HOME]/.local/share/atomic/upload: it is a symbolic link, which is not followed here.
+Next: mend it; telemetry-upload doctor looks closer
+--- exit 1
+
+"#]]);
+}
+
+#[test]
+fn what_the_next_pass_will_drop_is_said() {
+    let sandbox = Sandbox::new().line(&event_aged("a", TimeDelta::days(81)));
+    sandbox.run(&["status"]).says(str![[r#"
+Nobody sends: 1 event waits, and no pass ever came.
+Next: to send them now, run: telemetry-upload --flush; regularly: telemetry-upload schedule install
+
+Telemetry    on, for atomic
+Goes to      [SERVER]
+Waiting      1 event, 1 KB, the oldest 81 days old
+             what is over 30 days old is dropped by the next pass
+Delivered    0 events, 0 in the last 7 days
+Dropped      none
+Last pass    none yet
+Hooks        none installed
+Schedule     none installed
+--- exit 75
+
+"#]]);
+    let sandbox = Sandbox::new();
+    sandbox.write("config.json", r#"{"limits":{"bufferBytes":100000}}"#);
+    sandbox.append(events(0..500).concat());
+    let (_, stdout, _) = sandbox.run(&["status"]).outputs();
+    let words = "a buffer is over 100 KB: the next pass drops its oldest events";
+    assert!(stdout.contains(words), "{stdout}");
+}
+
+#[test]
+fn a_key_that_is_likely_to_be_a_mistake_is_shown() {
+    let text = "InstrumentationKey=zz;IngestionEndpoint=http://127.0.0.1:9/";
+    let sandbox = Sandbox::new().env("APPLICATIONINSIGHTS_CONNECTION_STRING", text);
+    let (_, stdout, _) = sandbox.run(&["status"]).outputs();
+    let words = "127.0.0.1:9 (the InstrumentationKey is not a GUID, which is likely a mistake)";
+    assert!(stdout.contains(words), "{stdout}");
 }
 
 #[test]
