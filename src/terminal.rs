@@ -4,6 +4,7 @@ use crate::exit::Exit;
 use anstream::AutoStream;
 use anstyle::{AnsiColor, Style};
 use std::borrow::Cow;
+use std::fmt::Write as _;
 use std::io::{self, BufRead, IsTerminal, Read, Write};
 
 mod progress;
@@ -52,18 +53,19 @@ pub fn print_json(object: &serde_json::Value) {
 }
 
 fn as_json_has_it(text: &str) -> String {
-    let escaped = |c: char| match plain(c.encode_utf8(&mut [0; 4])) {
-        Cow::Borrowed(_) => c.to_string(),
-        // In the text of JSON they stand within strings alone.
-        Cow::Owned(_) => {
-            let units = c.encode_utf16(&mut [0; 2]).to_vec();
-            units.iter().map(|unit| format!("\\u{unit:04x}")).collect()
+    let mut shown = String::with_capacity(text.len());
+    for c in text.chars() {
+        // In the text of JSON such characters stand within strings alone.
+        match plain(c.encode_utf8(&mut [0; 4])) {
+            Cow::Borrowed(_) => shown.push(c),
+            Cow::Owned(_) => {
+                for unit in c.encode_utf16(&mut [0; 2]) {
+                    let _ = write!(shown, "\\u{unit:04x}");
+                }
+            }
         }
-    };
-    match plain(text) {
-        Cow::Borrowed(_) => text.to_owned(),
-        Cow::Owned(_) => text.chars().map(escaped).collect(),
     }
+    shown
 }
 
 /// What a part of a line means to its reader; shown as a colour where there are any.
