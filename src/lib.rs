@@ -69,6 +69,8 @@
 //! | after the truncation | size < offset, or the check differs | starts at 0, which is exactly the tail | nothing |
 //! | after its sync, before the commit of 0 | the same | starts at 0 | nothing |
 //! | any row, and the cursor deleted or the file replaced by a copy | no valid cursor | starts at 0 | what stood before the cursor |
+//! | `purge` blanks what it may not truncate, before the checked bytes go | newlines before the checked bytes, which are intact | the cursor is valid: nothing waits | nothing |
+//! | while the checked bytes go, and the power is cut | newlines, and perhaps some of the checked bytes | starts at 0: what is left of them, the last line and 256 bytes, waits again | what is left of them |
 //!
 //! # Locks
 //!
