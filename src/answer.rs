@@ -28,18 +28,31 @@ pub type Fields = Map<String, Value>;
 /// # Errors
 /// It is not one that could be changed without a loss, and why.
 pub fn fields(file: &FileState) -> Result<Option<Fields>> {
-    let bytes = match file {
-        FileState::Missing => return Ok(None),
-        FileState::Refused(why) => bail!("{why}"),
-        FileState::Bytes(bytes) => bytes,
+    let Some(pairs) = pairs(file)? else {
+        return Ok(None);
     };
-    let pairs = consent::pairs(bytes).map_err(anyhow::Error::msg)?;
     let mut seen = BTreeSet::new();
     if let Some((key, _)) = pairs.iter().find(|(key, _)| !seen.insert(key)) {
         bail!("the key {key:?} stands there twice");
     }
     Ok(Some(pairs.into_iter().collect()))
 }
+
+/// The same, but of a key that stands there twice the last one, as most programs read it.
+fn last_fields(file: &FileState) -> Result<Option<Fields>> {
+    Ok(pairs(file)?.map(|pairs| pairs.into_iter().collect()))
+}
+
+fn pairs(file: &FileState) -> Result<Option<Vec<(String, Value)>>> {
+    match file {
+        FileState::Missing => Ok(None),
+        FileState::Refused(why) => bail!("{why}"),
+        FileState::Bytes(bytes) => consent::pairs(bytes).map(Some).map_err(anyhow::Error::msg),
+    }
+}
+
+/// What is made of the file as it was read.
+type Reading = fn(&FileState) -> Result<Option<Fields>>;
 
 /// Changes the file as a person asked, making it and its folder if they are missing. Should others write
 /// it at the same moment, `edit` is asked again about what they wrote. It leaves the file as it is by
@@ -48,13 +61,30 @@ pub fn fields(file: &FileState) -> Result<Option<Fields>> {
 /// # Errors
 /// The file cannot be changed, and why; it is as it was.
 pub fn change(paths: &Paths, edit: impl Fn(Option<Fields>) -> Option<Fields>) -> Result<()> {
+    change_patiently(paths, fields, edit)
+}
+
+/// The same for a no, which has to be possible wherever the file could be taken for a yes: with a key
+/// that stands there twice, too.
+///
+/// # Errors
+/// The file cannot be changed, and why; it is as it was.
+pub fn refuse(paths: &Paths, edit: impl Fn(Option<Fields>) -> Option<Fields>) -> Result<()> {
+    change_patiently(paths, last_fields, edit)
+}
+
+fn change_patiently(
+    paths: &Paths,
+    reading: Reading,
+    edit: impl Fn(Option<Fields>) -> Option<Fields>,
+) -> Result<()> {
     let path = paths.consent();
     let context = || format!("cannot change {}", path.display());
     // Before anything is made: what is refused shall be as it was.
-    fields(&consent::read(&path)).with_context(context)?;
+    reading(&consent::read(&path)).with_context(context)?;
     make_folders(paths).with_context(context)?;
     let patience = Patience::of(WAIT_OF_PERSON);
-    while !change_once(paths, &edit).with_context(context)? {
+    while !attempt(paths, reading, &edit).with_context(context)? {
         if patience.left().is_zero() {
             bail!(
                 "{}: another program keeps writing it, or holds it open",
@@ -85,20 +115,24 @@ pub fn change_once(
     paths: &Paths,
     edit: impl FnOnce(Option<Fields>) -> Option<Fields>,
 ) -> Result<bool> {
+    attempt(paths, fields, edit)
+}
+
+fn attempt(
+    paths: &Paths,
+    reading: Reading,
+    edit: impl FnOnce(Option<Fields>) -> Option<Fields>,
+) -> Result<bool> {
     let lock_file = os::open(&paths.consent_lock(), Open::Create)?;
     let Some(_held) = lock::take(&lock_file, lock::WAIT_OF_PRODUCER)? else {
         return Ok(false);
     };
     let path = paths.consent();
     let file = consent::read(&path);
-    let Some(fields) = edit(fields(&file)?) else {
+    let Some(fields) = edit(reading(&file)?) else {
         return Ok(true);
     };
-    let mut after = serde_json::to_vec_pretty(&fields)?;
-    after.push(b'\n');
-    if after.len() as u64 > CONSENT_BYTES_MAX {
-        bail!("it would be too long to be read again");
-    }
+    let after = written(&fields)?;
     if matches!(&file, FileState::Bytes(before) if *before == after) {
         return Ok(true);
     }
@@ -129,6 +163,20 @@ pub fn change_once(
             Ok(replaced == Some(Replaced::Yes))
         }
     }
+}
+
+/// The new text: for people, or without blanks where it would be too long to be read again.
+fn written(fields: &Fields) -> Result<Vec<u8>> {
+    let is_too_long = |text: &[u8]| text.len() as u64 > CONSENT_BYTES_MAX;
+    let mut text = serde_json::to_vec_pretty(fields)?;
+    text.push(b'\n');
+    if is_too_long(&text) {
+        text = serde_json::to_vec(fields)?;
+    }
+    if is_too_long(&text) {
+        bail!("it would be too long to be read again");
+    }
+    Ok(text)
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -179,6 +227,7 @@ fn replace(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::consent::{Consent, Rule};
     use std::collections::BTreeMap;
 
     fn sandbox() -> (tempfile::TempDir, Paths) {
@@ -196,7 +245,11 @@ mod tests {
         let after = br#"{"enabled":true,"anonymousId":"new"}"#;
         let new = Replacement::write(&paths.consent(), after).unwrap();
         write(&paths.consent());
-        replace(&paths.consent(), &new, before, after).unwrap();
+        // A program that another test starts holds the file open for a moment.
+        let replaced = lock::patiently(WAIT_OF_PERSON, || {
+            replace(&paths.consent(), &new, before, after)
+        });
+        assert!(replaced.unwrap().is_some());
         new.discard().unwrap();
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
         serde_json::from_slice(&fs::read(paths.consent()).unwrap()).unwrap()
@@ -267,6 +320,31 @@ mod tests {
             assert_eq!(fs::read_to_string(paths.consent()).unwrap(), before);
             assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
         }
+    }
+
+    #[test]
+    fn a_no_is_possible_where_a_yes_would_lose_something() {
+        let (_folder, paths) = sandbox();
+        let twice = r#"{"x":1,"enabled":true,"x":2,"enabled":true,"consentGiven":true}"#;
+        let long = format!(
+            r#"{{"enabled":true,"consentGiven":true,"n":[{}0]}}"#,
+            "0,".repeat(20_000)
+        );
+        for before in [twice, &long] {
+            fs::write(paths.consent(), before).unwrap();
+            let allowed = consent::ask(&BTreeMap::new(), "a", &paths.consent());
+            assert_eq!(allowed, Consent::Allowed);
+            refuse(&paths, |fields| {
+                let mut fields = fields.unwrap_or_default();
+                fields.insert("enabled".to_owned(), false.into());
+                Some(fields)
+            })
+            .unwrap();
+            let denied = consent::ask(&BTreeMap::new(), "a", &paths.consent());
+            assert_eq!(denied, Consent::Denied(Rule::NotEnabled));
+        }
+        fs::write(paths.consent(), twice).unwrap();
+        assert!(change(&paths, |fields| Some(yes(fields))).is_err());
     }
 
     #[test]

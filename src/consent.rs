@@ -558,8 +558,9 @@ mod tests {
         // On a busy machine the lease may end before the reading begins, or outlast its patience.
         let waited = (0..50).any(|_| {
             let file = os::open(&path, os::Open::Update).unwrap();
+            // A program that another test starts may hold it open for a moment.
             let Lease::Held(held) = lease::take(&file) else {
-                panic!("nobody else has it open");
+                return false;
             };
             std::thread::scope(|scope| {
                 let asking = scope.spawn(|| ask(&BTreeMap::new(), "atomic", &path));

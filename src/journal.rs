@@ -88,22 +88,36 @@ fn append_some(
     Ok(count)
 }
 
+/// Both generations, the older first.
+pub fn generations(path: &Path) -> [PathBuf; 2] {
+    [older(path), path.to_owned()]
+}
+
 /// The lines of both generations, the oldest first. A missing file has none.
 ///
 /// # Errors
 /// The file, and why it could not be read: it is far longer than [`append`] would make it, perhaps.
 pub fn read(path: &Path, file_bytes_max: u64) -> Result<Vec<Vec<u8>>> {
     let mut lines = Vec::new();
-    for path in [older(path), path.to_owned()] {
-        // A line longer than the file stands alone in it.
-        let bytes = match os::read_small(&path, 2 * file_bytes_max) {
-            Err(err) if err.kind() == io::ErrorKind::NotFound => continue,
-            read => read.with_context(|| format!("cannot read {}", path.display()))?,
-        };
-        let whole = bytes.split(|byte| *byte == b'\n');
-        lines.extend(whole.filter(|line| !line.is_empty()).map(<[u8]>::to_vec));
+    for path in generations(path) {
+        lines.extend(read_one(&path, file_bytes_max)?);
     }
     Ok(lines)
+}
+
+/// The lines of one generation. A missing file has none.
+///
+/// # Errors
+/// As those of [`read`].
+pub fn read_one(path: &Path, file_bytes_max: u64) -> Result<Vec<Vec<u8>>> {
+    // A line longer than the file stands alone in it.
+    let bytes = match os::read_small(path, 2 * file_bytes_max) {
+        Err(err) if err.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        read => read.with_context(|| format!("cannot read {}", path.display()))?,
+    };
+    let whole = bytes.split(|byte| *byte == b'\n');
+    let lines = whole.filter(|line| !line.is_empty());
+    Ok(lines.map(<[u8]>::to_vec).collect())
 }
 
 #[cfg(test)]

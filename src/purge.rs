@@ -44,9 +44,12 @@ impl Contents {
     /// One phrase for each kind of which there is something.
     pub fn phrases(&self) -> Vec<String> {
         let mut phrases = Vec::new();
-        if self.events > 0 || self.bytes > 0 {
-            let (events, bytes) = (counted(self.events, "waiting event"), grouped(self.bytes));
+        let bytes = grouped(self.bytes);
+        if self.events > 0 {
+            let events = counted(self.events, "waiting event");
             phrases.push(format!("{events} (buffers of {bytes} bytes)"));
+        } else if self.bytes > 0 {
+            phrases.push(format!("what is left of delivered events ({bytes} bytes)"));
         }
         let kinds = [
             ("the copies of", self.rejected, "refused event"),
@@ -79,12 +82,10 @@ pub fn look(paths: &Paths) -> Result<Contents> {
         found.bytes += fs::symlink_metadata(paths.buffer(&name)).map_or(0, |found| found.len());
         found.events += found.noting(waiting::look(paths, &name)).events;
     }
-    for path in generations(&paths.rejected()) {
-        found.rejected += found.noting(lines(&path, journal::REJECTED_BYTES_MAX));
-    }
-    for path in generations(&paths.sent()) {
-        found.sent += found.noting(lines(&path, journal::SENT_BYTES_MAX));
-    }
+    let rejected = journal::read(&paths.rejected(), journal::REJECTED_BYTES_MAX);
+    found.rejected = found.noting(rejected).len() as u64;
+    let sent = journal::read(&paths.sent(), journal::SENT_BYTES_MAX);
+    found.sent = found.noting(sent).len() as u64;
     found.sessions = found.noting(sessions(paths)).len() as u64;
     Ok(found)
 }
@@ -108,11 +109,11 @@ pub fn delete(paths: &Paths) -> Result<Option<Contents>> {
     ledger::note_owner(&lock_file, world::now());
     // The copies first: on a full disk they make the room that a cursor needs.
     let mut deleted = Contents::default();
-    for path in generations(&paths.rejected()) {
+    for path in journal::generations(&paths.rejected()) {
         let done = remove(&path, journal::REJECTED_BYTES_MAX);
         deleted.rejected += deleted.noting(done);
     }
-    for path in generations(&paths.sent()) {
+    for path in journal::generations(&paths.sent()) {
         deleted.sent += deleted.noting(remove(&path, journal::SENT_BYTES_MAX));
     }
     for path in deleted.noting(sessions(paths)) {
@@ -153,26 +154,15 @@ fn empty(paths: &Paths, name: &str) -> Result<(u64, u64)> {
     Ok((events, bytes))
 }
 
-/// The generations of a bounded file that are there.
-fn generations(path: &Path) -> Vec<PathBuf> {
-    let both = [path.to_owned(), journal::older(path)];
-    let is_there = |path: &PathBuf| fs::symlink_metadata(path).is_ok();
-    both.into_iter().filter(is_there).collect()
-}
-
-fn lines(path: &Path, bytes_max: u64) -> Result<u64> {
-    // One line may be longer than the file is meant to be.
-    let text = os::read_small(path, 2 * bytes_max)
-        .with_context(|| format!("cannot read {}", path.display()))?;
-    let lines = text.split(|byte| *byte == b'\n');
-    Ok(lines.filter(|line| !line.is_empty()).count() as u64)
-}
-
 /// Removes a file, whatever it is: a link goes, and what it leads to stays.
 fn remove(path: &Path, bytes_max: u64) -> Result<u64> {
-    let lines = lines(path, bytes_max).unwrap_or_default();
-    fs::remove_file(path).with_context(|| format!("cannot delete {}", path.display()))?;
-    Ok(lines)
+    // What cannot be read goes, too.
+    let lines = journal::read_one(path, bytes_max).unwrap_or_default();
+    match fs::remove_file(path) {
+        Err(err) if err.kind() == io::ErrorKind::NotFound => Ok(0),
+        Err(err) => Err(err).with_context(|| format!("cannot delete {}", path.display())),
+        Ok(()) => Ok(lines.len() as u64),
+    }
 }
 
 fn sessions(paths: &Paths) -> Result<Vec<PathBuf>> {

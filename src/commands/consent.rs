@@ -29,7 +29,9 @@ pub fn consent(flags: &Consenting, env: &Env) -> Result<ExitCode> {
     };
     if says(fields.as_ref(), "enabled") && says(fields.as_ref(), "consentGiven") {
         let app = steering.app;
-        steering.say_on(&format!("you agreed already: the telemetry of {app} is on"));
+        steering.say_on(&format!(
+            "You agreed already: the telemetry of {app} is on."
+        ));
         return Ok(Exit::Done.into());
     }
     if flags.yes {
@@ -58,7 +60,7 @@ pub fn enable(flags: &Steered, env: &Env) -> Result<ExitCode> {
         )));
     }
     if says(fields.as_ref(), "enabled") {
-        steering.say_on(&format!("the telemetry of {app} is on already"));
+        steering.say_on(&format!("The telemetry of {app} is on already."));
         return Ok(Exit::Done.into());
     }
     // Should the person take it back at this very moment, that is the last word.
@@ -69,7 +71,7 @@ pub fn enable(flags: &Steered, env: &Env) -> Result<ExitCode> {
     if let Err(err) = answer::change(&steering.paths, edit) {
         return Ok(steering.give_up(&err));
     }
-    steering.say_on(&format!("the telemetry of {app} is on"));
+    steering.say_on(&format!("The telemetry of {app} is on."));
     Ok(Exit::Done.into())
 }
 

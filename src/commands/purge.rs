@@ -19,7 +19,7 @@ pub fn run(flags: &Purging, env: &BTreeMap<String, String>) -> Result<ExitCode> 
     let paths = Paths::find(app, flags.application.data_dir(), env)?;
     let found = purge::look(&paths)?;
     if found.phrases().is_empty() && found.problems.is_empty() {
-        terminal::print(&format!("nothing of {app} to delete"));
+        terminal::print(&format!("There is nothing of {app} to delete."));
         return Ok(Exit::Done.into());
     }
     if !flags.yes {
@@ -32,7 +32,7 @@ pub fn run(flags: &Purging, env: &BTreeMap<String, String>) -> Result<ExitCode> 
         }
         let answer = terminal::ask("Delete it? [y/N]");
         if !matches!(answer.as_deref(), Some("y" | "yes")) {
-            terminal::print("nothing was deleted");
+            terminal::print("Nothing was deleted.");
             return Ok(Exit::Done.into());
         }
     }
@@ -45,7 +45,10 @@ pub fn run(flags: &Purging, env: &BTreeMap<String, String>) -> Result<ExitCode> 
     };
     let phrases = deleted.phrases().join(", ");
     if !phrases.is_empty() {
-        terminal::print_toned(&[(Tone::Good, "deleted "), (Tone::Plain, &phrases)]);
+        terminal::print_toned(&[
+            (Tone::Good, "Deleted: "),
+            (Tone::Plain, &format!("{phrases}.")),
+        ]);
     }
     for problem in &deleted.problems {
         terminal::complain(problem);

@@ -6,9 +6,9 @@ use crate::cli::Steered;
 use crate::consent;
 use crate::exit::Exit;
 use crate::paths::Paths;
-use crate::purge;
 use crate::terminal::{self, Tone};
-use crate::wording::counted;
+use crate::waiting;
+use crate::wording::events_wait;
 use crate::world;
 use anyhow::{Result, bail};
 use std::collections::BTreeMap;
@@ -27,27 +27,31 @@ pub fn run(flags: &Steered, env: &BTreeMap<String, String>) -> Result<ExitCode> 
             "cannot change {}: {err:#}; nothing was changed; mend the file and run this again",
             paths.consent().display()
         ),
-        Ok(_) if anonymous_id::of(&file).is_none() => {
-            terminal::print(&format!("{app} has no anonymous id: nothing to change"));
-            return Ok(Exit::Done.into());
-        }
         Ok(_) => {}
+    }
+    let before = anonymous_id::of(&file);
+    if before.is_none() {
+        terminal::print(&format!("There is no anonymous id of {app}: nothing was changed."));
+        return Ok(Exit::Done.into());
     }
     let now = world::now();
     answer::change(&paths, |fields| Some(anonymous_id::reset(fields?, now)))?;
-    let words = "the anonymous id is another one from now on";
+    if anonymous_id::of(&consent::read(&paths.consent())) == before {
+        bail!(
+            "cannot change {}: another program is at it; run this again",
+            paths.consent().display()
+        );
+    }
+    let words = "The anonymous id is another one from now on.";
     terminal::print_toned(&[(Tone::Good, words)]);
-    terminal::print("Events that were sent cannot be linked with those to come.");
-    let events = purge::look(&paths)?.events;
+    terminal::print(
+        "What was sent cannot be linked with what is to come, but for an agent's session that goes on: it keeps its own id.",
+    );
+    let events = waiting::events(&paths);
     if events > 0 {
-        let (verb, them) = if events == 1 {
-            ("waits", "it")
-        } else {
-            ("wait", "them")
-        };
+        let (wait, them) = (events_wait(events), if events == 1 { "it" } else { "them" });
         terminal::print(&format!(
-            "{} {verb} here under the old one. To delete {them}: telemetry-upload purge{again}",
-            counted(events, "event"),
+            "{wait} here under the old one. To delete {them}: telemetry-upload purge{again}"
         ));
     }
     Ok(Exit::Done.into())

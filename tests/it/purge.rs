@@ -32,7 +32,7 @@ telemetry-upload: nothing was deleted: nobody is here to be asked; run telemetry
 "#]]);
     let before = sandbox.files();
     sandbox.run(&["purge", "--yes"]).says(str![[r#"
-deleted 1 waiting event (buffers of 237 bytes), the copies of 1 refused event, the copies of 1 sent event, what is known of 1 agent session
+Deleted: 1 waiting event (buffers of 237 bytes), the copies of 1 refused event, the copies of 1 sent event, what is known of 1 agent session.
 The telemetry of atomic is on and goes on; to turn it off: telemetry-upload disable
 --- exit 0
 
@@ -55,7 +55,7 @@ The telemetry of atomic is on and goes on; to turn it off: telemetry-upload disa
         assert_eq!(before[&name], after[&name], "{name}");
     }
     sandbox.run(&["purge", "--yes"]).says(str![[r#"
-nothing of atomic to delete
+There is nothing of atomic to delete.
 --- exit 0
 
 "#]]);
@@ -78,7 +78,7 @@ fn a_person_is_asked_before_anything_is_deleted() {
             (0, is_deleted),
             "{said}"
         );
-        assert_eq!(said.contains("nothing was deleted"), !is_deleted, "{said}");
+        assert_eq!(said.contains("Nothing was deleted"), !is_deleted, "{said}");
     }
 }
 
@@ -87,7 +87,7 @@ fn where_there_is_nothing_nothing_is_made() {
     let sandbox = Sandbox::new();
     fs::remove_dir_all(sandbox.data()).unwrap();
     sandbox.run(&["purge", "--yes"]).says(str![[r#"
-nothing of atomic to delete
+There is nothing of atomic to delete.
 --- exit 0
 
 "#]]);
@@ -142,7 +142,7 @@ fn events_deleted(sandbox: &Sandbox) -> usize {
     let (code, said, stderr) = sandbox.run(&["purge", "--yes"]).outputs();
     assert_eq!((code, stderr.as_str()), (0, ""), "{said}");
     let count = said
-        .strip_prefix("deleted ")
+        .strip_prefix("Deleted: ")
         .and_then(|rest| rest.split(' ').next());
     count.map_or(0, |count| count.replace(',', "").parse().unwrap_or(0))
 }
@@ -157,7 +157,7 @@ fn links_are_removed_and_not_followed() {
     fs::remove_file(sandbox.path(BUFFER)).unwrap();
     std::os::unix::fs::symlink(&elsewhere, sandbox.path(BUFFER)).unwrap();
     sandbox.run(&["purge", "--yes"]).says(str![[r#"
-deleted the copies of 1 refused event, what is known of 1 agent session
+Deleted: the copies of 1 refused event, what is known of 1 agent session.
 The telemetry of atomic is on and goes on; to turn it off: telemetry-upload disable
 --- stderr
 telemetry-upload: cannot open [HOME]/.local/share/atomic/telemetry-events.jsonl: it is a symbolic link, which is not followed here

@@ -6,10 +6,10 @@ use crate::envelope::{self, Frame};
 use crate::event::{self, Age};
 use crate::id;
 use crate::privacy::Policy;
-use crate::purge;
 use crate::settings::Settings;
 use crate::terminal::{self, Tone};
-use crate::wording::counted;
+use crate::waiting;
+use crate::wording::events_wait;
 use crate::world;
 use chrono::SecondsFormat;
 use serde_json::{Value, json};
@@ -52,19 +52,20 @@ fn introduce(steering: &Steering) {
         ),
         (
             "Not collected",
-            "prompts, arguments, paths, names, e-mail addresses, file contents.",
+            "prompts, arguments, paths, people's names, e-mail addresses, file contents.",
         ),
         ("Sent to", &place),
         ("To stop it", &stop),
-        (
-            "The whole rule",
-            "README, \"What leaves your machine, and how to stop it\".",
-        ),
     ] {
         terminal::print_toned(&[
             (Tone::Heading, &format!("{heading}: ")),
             (Tone::Plain, words),
         ]);
+    }
+    let events = waiting::events(&steering.paths);
+    if events > 0 {
+        let wait = events_wait(events);
+        terminal::print(&format!("{wait} already, and would go with the next pass."));
     }
 }
 
@@ -118,11 +119,9 @@ fn show(steering: &Steering) {
     terminal::print(&format!("{sample:#}"));
     terminal::print("What is sent of it:");
     terminal::print(&envelope.map_or(String::new(), |envelope| format!("{envelope:#}")));
-    let waiting = purge::look(&steering.paths).map_or(0, |found| found.events);
     terminal::print(&format!(
-        "{} of yours {} in {}.",
-        counted(waiting, "event"),
-        if waiting == 1 { "waits" } else { "wait" },
+        "{} in {}.",
+        events_wait(waiting::events(&steering.paths)),
         steering.paths.data().display()
     ));
 }

@@ -8,11 +8,12 @@ use crate::consent::{self, Consent, Rule};
 use crate::detach;
 use crate::exit::Exit;
 use crate::paths::Paths;
-use crate::purge;
 use crate::terminal::{self, Tone};
-use crate::wording::counted;
+use crate::waiting;
+use crate::wording::events_wait;
 use crate::world;
 use anyhow::{Context, Error, Result};
+use std::fs;
 use std::process::ExitCode;
 
 /// What a person who turns it off says about consent.
@@ -81,7 +82,7 @@ impl<'a> Steering<'a> {
         }
         let app = self.app;
         self.say_on(&format!(
-            "you agreed: the telemetry of {app} is on from now on"
+            "You agreed: the telemetry of {app} is on from now on."
         ));
         Exit::Done.into()
     }
@@ -92,17 +93,17 @@ impl<'a> Steering<'a> {
         let again = &self.again;
         match self.ask_rules() {
             Consent::Denied(rule) => {
-                let words = format!("but here it is off all the same: {rule}");
+                let words = format!("But here it is off all the same: {rule}.");
                 terminal::print_toned(&[(Tone::Warning, &words)]);
             }
-            Consent::Allowed => match self.waiting() {
+            Consent::Allowed => match waiting::events(&self.paths) {
                 0 => {}
                 1 => terminal::print(&format!(
                     "1 event waits and goes with the next pass. To delete it instead: telemetry-upload purge{again}"
                 )),
                 events => terminal::print(&format!(
-                    "{} wait and go with the next pass. To delete them instead: telemetry-upload purge{again}",
-                    counted(events, "event")
+                    "{} and go with the next pass. To delete them instead: telemetry-upload purge{again}",
+                    events_wait(events)
                 )),
             },
         }
@@ -112,26 +113,38 @@ impl<'a> Steering<'a> {
     /// Writes a no.
     pub(super) fn turn_off(&self, off: Off) -> ExitCode {
         let path = self.paths.consent();
-        let was_off = consent::ask(&Env::new(), self.app, &path) != Consent::Allowed;
-        let changed = answer::change(&self.paths, |fields| Some(refused(fields, off)));
+        let before = consent::read(&path);
+        let was_on = consent::decide(&Env::new(), self.app, &before) == Consent::Allowed;
+        let is_known = fs::symlink_metadata(self.paths.data()).is_ok();
+        let changed = answer::refuse(&self.paths, |fields| Some(refused(fields, off)));
         if let Err(err) = changed {
             return self.give_up(&err);
         }
-        let already = if was_off { " already" } else { "" };
         let (app, again) = (self.app, &self.again);
-        let words = format!("the telemetry of {app} is off{already}: nothing is sent");
+        let words = if was_on {
+            format!("The telemetry of {app} is off: nothing is sent.")
+        } else if consent::read(&path) == before {
+            format!("The telemetry of {app} is off already: nothing is sent.")
+        } else {
+            format!("Your no is written down. The telemetry of {app} stays off: nothing is sent.")
+        };
         terminal::print_toned(&[(Tone::Good, &words)]);
+        if !is_known {
+            terminal::print(&format!(
+                "Nothing was known of {app} so far. Should a tool of this name come, it finds your no."
+            ));
+        }
         if detach::is_uploader_busy(&self.paths) {
             terminal::print("A pass is at work. It asks before each request, and stops.");
         }
-        match self.waiting() {
+        match waiting::events(&self.paths) {
             0 => {}
             1 => terminal::print(&format!(
                 "1 event waits on this machine and stays there, unsent. To delete it: telemetry-upload purge{again}"
             )),
             events => terminal::print(&format!(
-                "{} wait on this machine and stay there, unsent. To delete them: telemetry-upload purge{again}",
-                counted(events, "event")
+                "{} on this machine and stay there, unsent. To delete them: telemetry-upload purge{again}",
+                events_wait(events)
             )),
         }
         let has_agreed = self
@@ -165,11 +178,6 @@ impl<'a> Steering<'a> {
 
     fn ask_rules(&self) -> Consent {
         consent::ask(self.env, self.app, &self.paths.consent())
-    }
-
-    /// How many events wait, as far as can be seen.
-    fn waiting(&self) -> u64 {
-        purge::look(&self.paths).map_or(0, |found| found.events)
     }
 }
 
