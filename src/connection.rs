@@ -101,7 +101,7 @@ impl std::error::Error for ConnectionError {}
 /// that a loop of redirects can be seen by comparing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Endpoint {
-    scheme: &'static str,
+    scheme: (&'static str, u16),
     host: String,
     /// `None` is the scheme's own.
     port: Option<u16>,
@@ -117,14 +117,9 @@ impl Endpoint {
         Endpoint::read(url).map_err(Url)
     }
 
-    /// The URL that is posted to.
-    pub fn track_url(&self) -> String {
-        self.to_string()
-    }
-
     /// `https`, or `http` on this machine.
     pub fn scheme(&self) -> &'static str {
-        self.scheme
+        self.scheme.0
     }
 
     /// The host in lower case; an IPv6 address in its brackets.
@@ -135,6 +130,11 @@ impl Endpoint {
     /// The port, `None` where it is the scheme's own.
     pub fn port(&self) -> Option<u16> {
         self.port
+    }
+
+    /// The port, whosever it is.
+    pub fn port_or_default(&self) -> u16 {
+        self.port.unwrap_or(self.scheme.1)
     }
 
     /// The path, from `/` to `/track`.
@@ -158,7 +158,7 @@ impl Endpoint {
     fn read(url: &str) -> Result<Endpoint, &'static str> {
         let url = url.trim();
         check_text(url)?;
-        let (scheme, scheme_port) = scheme_of(url)?;
+        let scheme = scheme_of(url)?;
         let uri: Uri = url.parse().or(Err("is not a valid URL"))?;
         let authority = uri.authority().map_or("", |authority| authority.as_str());
         if authority.contains('@') {
@@ -172,11 +172,11 @@ impl Endpoint {
         let endpoint = Endpoint {
             scheme,
             host: one_spelling(host).ok_or("has no valid host")?,
-            port: port.filter(|port| *port != scheme_port),
+            port: port.filter(|port| *port != scheme.1),
             path: track_path(uri.path()),
             query: uri.query().map_or(String::new(), |q| format!("?{q}")),
         };
-        if scheme == "http" && !endpoint.is_loopback() {
+        if scheme.0 == "http" && !endpoint.is_loopback() {
             return Err("is plain http, which is for this machine only");
         }
         Ok(endpoint)
@@ -185,7 +185,7 @@ impl Endpoint {
 
 impl fmt::Display for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (scheme, authority) = (self.scheme, self.authority());
+        let (scheme, authority) = (self.scheme(), self.authority());
         write!(f, "{scheme}://{authority}{}{}", self.path, self.query)
     }
 }
@@ -319,7 +319,7 @@ mod tests {
             None => format!("{K};{text}"),
         };
         match (Connection::parse(&text), expected) {
-            (Ok(got), Ok(url)) => assert_eq!(got.endpoint.track_url(), url, "{name} {text} {why}"),
+            (Ok(got), Ok(url)) => assert_eq!(got.endpoint.to_string(), url, "{name} {text} {why}"),
             (Err(err), Err(part)) => {
                 assert!(err.to_string().contains(part), "{name} {text}: {err} {why}");
             }
@@ -612,7 +612,7 @@ mod tests {
         #[test]
         fn what_is_accepted_reads_back_as_itself(rest in "[a-zA-Z0-9:/?@.%\\[\\]=&_~-]{0,24}") {
             if let Ok(endpoint) = Endpoint::parse(&format!("https://{rest}")) {
-                prop_assert_eq!(Endpoint::parse(&endpoint.track_url()), Ok(endpoint));
+                prop_assert_eq!(Endpoint::parse(&endpoint.to_string()), Ok(endpoint));
             }
         }
     }

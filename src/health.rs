@@ -28,6 +28,8 @@ pub const FREE_BYTES_MIN: u64 = 1_000_000;
 pub struct Health {
     /// The flags that name this application, for the next step.
     pub flags: String,
+    /// The flag that names it where there is no data folder to name.
+    pub flag: String,
     /// The time of the look.
     pub now: DateTime<Utc>,
     /// Whether the data folder is another user's: then nothing here can be told.
@@ -94,12 +96,11 @@ impl Health {
         }
         buffers.retain(|found| found.events > 0);
         let state = State::load(paths);
-        let mut hooks = host_settings::survey(app, env);
+        let mut hooks = host_settings::survey_files(app, env);
         hooks.retain(|found| !matches!(found.standing, Ok(Standing::Absent)));
-        // In the home folder the project's settings are the person's.
-        hooks.dedup_by_key(|found| (found.host, found.path()));
         Health {
             flags: application.as_flags(),
+            flag: application.app.as_flag(),
             now,
             is_anothers: os::is_anothers(paths.data()),
             consent: consent::ask(env, app, &paths.consent()),

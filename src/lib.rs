@@ -128,6 +128,7 @@ pub mod lines;
 pub mod lock;
 pub mod news;
 pub mod os;
+pub mod programs;
 pub mod purge;
 mod raw;
 pub mod settle;

@@ -158,7 +158,7 @@ mod tests {
     fn check(from: &str, location: &str, expected: Result<&str, &str>) {
         let from = Endpoint::parse(from).unwrap();
         match (follow(&from, location), expected) {
-            (Ok(to), Ok(url)) => assert_eq!(to.track_url(), url, "{location}"),
+            (Ok(to), Ok(url)) => assert_eq!(to.to_string(), url, "{location}"),
             (Err(why), Err(part)) => {
                 assert!(why.to_string().contains(part), "{location}: {why}");
             }

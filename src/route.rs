@@ -24,7 +24,7 @@ pub struct Route {
 impl Route {
     /// Starts at the configured endpoint, or where a redirect that is still fresh points.
     pub fn new(configured: &Endpoint, learned: Option<&Redirect>, now: DateTime<Utc>) -> Route {
-        let from = configured.track_url();
+        let from = configured.to_string();
         let fresh = learned.filter(|redirect| redirect.from == from && now < redirect.until);
         // A file on the disk is no better than a server's word: the same rules hold for both.
         let target = fresh.and_then(|fresh| redirect::follow(configured, &fresh.to).ok());
@@ -82,8 +82,8 @@ impl Route {
         };
         let max_age = redirect::max_age(reply.cache_control.as_deref());
         self.learned = Some(Redirect {
-            from: self.configured.track_url(),
-            to: next.track_url(),
+            from: self.configured.to_string(),
+            to: next.to_string(),
             until: now + max_age,
         });
         visited.push(next.clone());

@@ -86,12 +86,8 @@ fn overwrite(buffer: &mut Buffer) -> Result<()> {
     let mark = buffer.mark;
     let begin = Mark::default();
     let room = mark.offset - mark.reach();
-    let blanks = |into: &mut [u8], _| {
-        into.fill(b'\n');
-        Ok(())
-    };
     // The bytes that vouch for the cursor go last, and at once: until then it says what is delivered.
-    if write(buffer, &mark, &begin, room, blanks)?.is_none() || !mark.holds(&buffer.file)? {
+    if write(buffer, &mark, &begin, room, newlines)?.is_none() || !mark.holds(&buffer.file)? {
         bail!("another program is changing it; run this again in a moment");
     }
     // A power cut must not keep what follows and lose the newlines: what was delivered would be sent.
@@ -100,6 +96,15 @@ fn overwrite(buffer: &mut Buffer) -> Result<()> {
     os::write_at(&buffer.file, &vec![b'\n'; rest], room)?;
     os::sync(&buffer.file)?;
     buffer.commit(&begin)
+}
+
+#[allow(
+    clippy::unnecessary_wraps,
+    reason = "what else is written may fail to be read"
+)]
+fn newlines(into: &mut [u8], _at: u64) -> io::Result<()> {
+    into.fill(b'\n');
+    Ok(())
 }
 
 fn move_and_truncate(buffer: &mut Buffer, guard: Guard) -> Result<Settled> {
@@ -176,11 +181,7 @@ impl Copied {
             offset: self.blanked.max(self.end.offset),
             ..Mark::default()
         };
-        let blanks = |into: &mut [u8], _| {
-            into.fill(b'\n');
-            Ok(())
-        };
-        if write(buffer, mark, &from, blank_to, blanks)?.is_none() {
+        if write(buffer, mark, &from, blank_to, newlines)?.is_none() {
             return Ok(false);
         }
         self.blanked = self.blanked.max(blank_to);

@@ -159,7 +159,7 @@ impl World for RealWorld {
             &self.agent
         };
         let mut response = agent
-            .post(endpoint.track_url())
+            .post(endpoint.to_string())
             .header("Content-Type", "application/json")
             .header("Content-Encoding", "gzip")
             .header("Accept", "application/json")

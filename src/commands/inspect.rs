@@ -50,7 +50,15 @@ fn pending(flags: &cli::Inspect, paths: &Paths) -> Result<()> {
         let buffer = Buffer::look(paths, &name, Open::Read)?;
         let mut lines = buffer.lines(Limits::default().line_bytes_max);
         let mut is_named = flags.json;
-        while let Next::Line(line) = buffer.next(&mut lines)? {
+        loop {
+            let line = match buffer.next(&mut lines)? {
+                Next::Line(line) => line,
+                Next::End => break,
+                Next::Changed => {
+                    say_changed(paths, &name);
+                    break;
+                }
+            };
             if shown == flags.n {
                 left_out += 1;
                 continue;
@@ -93,7 +101,15 @@ fn payload(
     for name in outlook::waiting(paths)? {
         let buffer = Buffer::look(paths, &name, Open::Read)?;
         let mut lane = Lane::new(buffer, &settings.limits);
-        while let Taken::Batch(batch, more) = lane.take_batch(&rules)? {
+        loop {
+            let (batch, more) = match lane.take_batch(&rules)? {
+                Taken::Batch(batch, more) => (batch, more),
+                Taken::End => break,
+                Taken::Changed => {
+                    say_changed(paths, &name);
+                    break;
+                }
+            };
             let events = batch.events();
             if shown == flags.n {
                 left_out += usize::from(!events.is_empty());
@@ -145,6 +161,13 @@ fn show_last(
         }
     }
     say_what_is_missing(flags, lines.len() - left_out, left_out, nothing);
+}
+
+fn say_changed(paths: &Paths, name: &str) {
+    terminal::complain(&format!(
+        "{} changed while it was read, so that not all of it is shown; run this again",
+        paths.buffer(name).display()
+    ));
 }
 
 /// On standard error, so that what is read by a program is the data alone.

@@ -3,7 +3,7 @@
 use crate::cli::Report;
 use crate::paths::Paths;
 use crate::report::{self, By, Reckoning, Table};
-use crate::wording::{counted, minute};
+use crate::wording::{counted, minute, shell};
 use crate::{terminal, world};
 use anyhow::Result;
 use chrono::{DateTime, Utc};
@@ -98,17 +98,30 @@ fn complain(reckoning: &Reckoning) {
 
 /// Where it was looked, and what the person can do next.
 fn nothing_there(flags: &Report, looked_in: &[String], reckoning: &Reckoning) -> Vec<String> {
-    let mut lines = vec![format!("no events since {} in", minute(&reckoning.since))];
+    let mut lines = vec![format!("No events since {} in", minute(&reckoning.since))];
     lines.extend(looked_in.iter().map(|place| format!("  {place}")));
     lines.push(if let Some(oldest) = &reckoning.oldest {
         let older = counted(reckoning.older, "older event");
         let day = oldest.date_naive();
-        format!("{older} there; to see them: --since {day}")
+        let there = if reckoning.older == 1 { "is" } else { "are" };
+        let again = again(flags);
+        format!("{older} {there} there. To see that: telemetry-upload report --since {day}{again}")
     } else if flags.store.is_empty() {
-        let app = flags.application.app();
-        format!("a tool records them, or you: telemetry-upload record hello --app {app} --verbose")
+        let again = again(flags);
+        format!("A tool records them, or you: telemetry-upload record hello --verbose{again}")
     } else {
-        "the local endpoint writes them: telemetry-upload emulator --store FILE".to_owned()
+        "The local endpoint writes them: telemetry-upload emulator --store FILE".to_owned()
     });
     lines
+}
+
+/// The flags that say where the same events are.
+fn again(flags: &Report) -> String {
+    if flags.store.is_empty() {
+        return flags.application.as_flags();
+    }
+    let stores = flags.store.iter();
+    stores
+        .map(|store| format!(" --store {}", shell(&store.display().to_string())))
+        .collect()
 }

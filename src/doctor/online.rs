@@ -4,7 +4,6 @@
 
 use super::{Check, Subject};
 use crate::clock;
-use crate::connection::Endpoint;
 use crate::consent::Consent;
 use crate::route::Route;
 use crate::settings::Settings;
@@ -52,7 +51,7 @@ fn reach(
     let proxy = proxy.filter(|proxy| !proxy.is_bypassed && !endpoint.is_loopback());
     let (what, host, port) = match &proxy {
         Some(proxy) => ("the proxy ", proxy.host.as_str(), proxy.port),
-        None => ("", endpoint.host(), port_of(endpoint)),
+        None => ("", endpoint.host(), endpoint.port_or_default()),
     };
     let wait_max = settings.limits.connect_timeout;
     let begun = world.elapsed();
@@ -77,7 +76,11 @@ fn reach(
     checks.push(Check::ok("lookup", words));
     let begun = world.elapsed();
     if let Err(why) = world::connect(&addresses, wait_max) {
-        let advice = "check the network, a firewall, and whether a proxy is needed (HTTPS_PROXY)";
+        let advice = if proxy.is_none() && endpoint.is_loopback() {
+            "is the local endpoint running? telemetry-upload emulator starts one"
+        } else {
+            "check the network, a firewall, and whether a proxy is needed (HTTPS_PROXY)"
+        };
         checks.push(Check::problem(
             "connect",
             format!("{what}{host}:{port}: {why}"),
@@ -88,15 +91,6 @@ fn reach(
     let words = format!("{what}{host}:{port}, {}", took(world, begun));
     checks.push(Check::ok("connect", words));
     true
-}
-
-fn port_of(endpoint: &Endpoint) -> u16 {
-    let of_scheme = if endpoint.scheme() == "https" {
-        443
-    } else {
-        80
-    };
-    endpoint.port().unwrap_or(of_scheme)
 }
 
 fn took(world: &RealWorld, begun: Duration) -> String {

@@ -94,7 +94,7 @@ fn without_values(err: &Error) -> String {
 fn connection_string(subject: &Subject) -> Check {
     const NAME: &str = "connection string";
     let advice = format!(
-        "copy it from Azure's portal (the Application Insights resource, Overview, Connection String) into {}",
+        "copy it from Azure's portal (the Application Insights resource, Overview, Connection String) into {} as {{\"connectionString\": \"…\"}}",
         subject.paths.config().display()
     );
     match &subject.settings {

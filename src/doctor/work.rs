@@ -87,9 +87,7 @@ fn clock(subject: &Subject, state: &State) -> Check {
 fn hooks(subject: &Subject) -> Check {
     const NAME: &str = "hooks";
     let named = |found: &&Found| format!("{} ({})", found.host.name(), found.scope.name());
-    let mut all = host_settings::survey(subject.app, subject.env);
-    // In the home folder a project's settings are the person's.
-    all.dedup_by_key(|found| found.path());
+    let all = host_settings::survey_files(subject.app, subject.env);
     let is_well = |found: &&Found| matches!(found.standing, Ok(Standing::Installed));
     let is_absent = |found: &&Found| matches!(found.standing, Ok(Standing::Absent));
     let installed: Vec<String> = all

@@ -229,7 +229,8 @@ fn well(health: &Health) -> Diagnosis {
         let words = "Nothing has been recorded yet.".to_owned();
         let next = if health.hooks.is_empty() {
             format!(
-                "to record an event, run: telemetry-upload record hello{flags}; to hear of an agent: telemetry-upload hooks install --host claude"
+                "to record an event, run: telemetry-upload record hello{flags}; to hear of an agent: telemetry-upload hooks install --host claude{}",
+                health.flag
             )
         } else {
             format!(

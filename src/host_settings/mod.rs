@@ -19,4 +19,4 @@ mod survey;
 pub(crate) use diff::show as diff;
 pub use file::{BYTES_MAX, Backup, HostFile, Keep};
 pub use plan::{Plan, Standing, carry_out, command, install, standing, uninstall};
-pub use survey::{Found, binary, survey};
+pub use survey::{Found, binary, survey, survey_files};

@@ -3,7 +3,7 @@
 use super::{HostFile, Standing, standing};
 use crate::hosts::Host;
 use crate::hosts::place::{FOLDERS_SEARCHED, Scope};
-use crate::{paths, world};
+use crate::{paths, programs, world};
 use anyhow::Result;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -27,6 +27,13 @@ pub struct Found {
 pub fn survey(app: &str, env: &Env) -> Vec<Found> {
     let scopes = |host| Scope::ALL.map(|scope| Found::look(host, scope, app, env));
     Host::ALL.into_iter().flat_map(scopes).collect()
+}
+
+/// The same, each file once: in the home folder a project's settings are the person's.
+pub fn survey_files(app: &str, env: &Env) -> Vec<Found> {
+    let mut all = survey(app, env);
+    all.dedup_by_key(|found| (found.host, found.path()));
+    all
 }
 
 impl Found {
@@ -95,7 +102,6 @@ impl Found {
 
 /// This program where the hooks look for it: they do nothing if it is not there.
 pub fn binary(env: &Env) -> Option<PathBuf> {
-    let path = env.get("PATH").map(String::as_str).unwrap_or_default();
     let home = paths::home().ok();
     let fixed = FOLDERS_SEARCHED
         .iter()
@@ -104,9 +110,5 @@ pub fn binary(env: &Env) -> Option<PathBuf> {
             None => Some(PathBuf::from(folder)),
         });
     let name = format!("telemetry-upload{}", std::env::consts::EXE_SUFFIX);
-    std::env::split_paths(path)
-        .filter(|folder| folder.is_absolute())
-        .chain(fixed)
-        .map(|folder| folder.join(&name))
-        .find(|path| path.is_file())
+    programs::find(&name, env, fixed)
 }

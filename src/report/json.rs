@@ -4,6 +4,7 @@ use super::reckoning::{Delay, Reckoning};
 use super::tally::{By, Row};
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde_json::{Map, Value, json};
+use std::path::PathBuf;
 
 /// Everything that was counted, by each of `by`.
 pub fn json(reckoning: &Reckoning, by: &[By], now: DateTime<Utc>) -> Value {
@@ -11,10 +12,10 @@ pub fn json(reckoning: &Reckoning, by: &[By], now: DateTime<Utc>) -> Value {
     let total = reckoning.total();
     let delay = |(kind, delay): (&String, &Delay)| json!({"delay": kind, "events": delay.events, "hoursMax": delay.hours_max});
     // The name of a file need not be a text.
-    let files = reckoning
-        .files
-        .iter()
-        .map(|path| path.display().to_string());
+    let names = |paths: &[PathBuf]| -> Vec<String> {
+        let names = paths.iter().map(|path| path.display().to_string());
+        names.collect()
+    };
     let tables = by.iter().map(|by| {
         let rows = reckoning.rows(*by);
         let rows: Value = rows.iter().map(|row| object(by.name(), row)).collect();
@@ -23,12 +24,16 @@ pub fn json(reckoning: &Reckoning, by: &[By], now: DateTime<Utc>) -> Value {
     json!({
         "since": stamp(reckoning.since),
         "until": stamp(now),
-        "files": files.collect::<Vec<String>>(),
+        "files": names(&reckoning.files),
         "lines": reckoning.lines,
         "copies": reckoning.copies,
         "withoutId": reckoning.without_id,
         "older": reckoning.older,
+        "oldest": reckoning.oldest.map(stamp),
         "damaged": reckoning.damaged,
+        "notCounted": reckoning.beyond,
+        "changed": names(&reckoning.changed),
+        "forgot": reckoning.forgot,
         "events": total.events,
         "people": total.people,
         "sessions": total.sessions,

@@ -132,10 +132,12 @@ impl Reckoning {
                 None => *self.silent.entry(*by).or_default() += 1,
             }
         }
-        match (&arrival.command, &arrival.commands) {
-            (Some(_), _) => self.spoken.extend(said.session),
-            (None, Some(list)) => self.lists.push((said, list.clone())),
-            (None, None) => {}
+        if self.groups.contains_key(&By::Command) {
+            match (&arrival.command, &arrival.commands) {
+                (Some(_), _) => self.spoken.extend(said.session),
+                (None, Some(list)) => self.lists.push((said, list.clone())),
+                (None, None) => {}
+            }
         }
         let kind = arrival.adjusted.as_deref().unwrap_or(IN_TIME);
         let delay = self.delays.entry(kind.to_owned()).or_default();

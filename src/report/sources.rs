@@ -6,6 +6,7 @@ use crate::buffer::{self, Buffer};
 use crate::cursor::Mark;
 use crate::envelope::{self, Frame};
 use crate::event::{self, Age};
+use crate::journal;
 use crate::lines::{Line, Lines, Next, Shape};
 use crate::os::{self, Open};
 use crate::paths::Paths;
@@ -13,10 +14,9 @@ use crate::privacy::Policy;
 use crate::settings::{self, Limits};
 use anyhow::{Context, Result, bail};
 use chrono::{DateTime, Utc};
-use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// Bytes of a line of a store: twice what the service takes, because the emulator writes what it
 /// accepted in its own words.
@@ -36,25 +36,31 @@ pub fn read_application(
 ) -> Result<()> {
     // Before the copies of what was sent: a pass may take events from here to there meanwhile, and then
     // they are seen in both, not in neither. For the same reason the newer copy comes before the older.
+    let policy = Policy::allowing(settings::read_config(paths)?.allow);
+    let frame = Frame {
+        ikey: "",
+        role: app,
+        now,
+        policy: &policy,
+    };
     for name in buffer::names(paths)? {
-        read_buffer(reckoning, app, paths, &name, now)?;
+        read_buffer(reckoning, paths, &name, &frame)?;
     }
-    let sent = paths.sent();
-    let mut older = OsString::from(&sent);
-    older.push(".1");
-    let older = PathBuf::from(older);
-    for path in [&sent, &older] {
-        let open = match os::open(path, Open::Read) {
-            Err(err) if err.kind() == io::ErrorKind::NotFound => None,
-            open => Some(open.with_context(|| format!("cannot open {}", path.display()))?),
-        };
-        if let Some(file) = open {
-            reckoning.files.push(path.clone());
-            reckoning.forgot |= *path == older;
-            read_envelopes(reckoning, path, &file)?;
-        }
-    }
+    let [older, newer] = journal::generations(&paths.sent());
+    read_sent(reckoning, &newer)?;
+    reckoning.forgot = read_sent(reckoning, &older)?;
     Ok(())
+}
+
+/// Counts a copy of what was sent, if it is there; whether it is.
+fn read_sent(reckoning: &mut Reckoning, path: &Path) -> Result<bool> {
+    let file = match os::open(path, Open::Read) {
+        Err(err) if err.kind() == io::ErrorKind::NotFound => return Ok(false),
+        open => open.with_context(|| format!("cannot open {}", path.display()))?,
+    };
+    reckoning.files.push(path.to_owned());
+    read_envelopes(reckoning, path, &file)?;
+    Ok(true)
 }
 
 /// Counts what a store of the emulator's holds.
@@ -81,22 +87,9 @@ fn read_envelopes(reckoning: &mut Reckoning, path: &Path, file: &File) -> Result
 }
 
 /// A line that waits is taken for what it will be when it leaves.
-fn read_buffer(
-    reckoning: &mut Reckoning,
-    app: &str,
-    paths: &Paths,
-    name: &str,
-    now: DateTime<Utc>,
-) -> Result<()> {
-    let policy = Policy::allowing(settings::read_config(paths)?.allow);
-    let frame = Frame {
-        ikey: "",
-        role: app,
-        now,
-        policy: &policy,
-    };
+fn read_buffer(reckoning: &mut Reckoning, paths: &Paths, name: &str, frame: &Frame) -> Result<()> {
     let age = Age {
-        now,
+        now: frame.now,
         days_max: None,
     };
     let buffer = Buffer::look(paths, name, Open::Read)?;
@@ -105,7 +98,7 @@ fn read_buffer(
     reckoning.files.push(paths.buffer(name));
     read_lines(reckoning, &paths.buffer(name), next, |line| {
         let event = event::parse(line, &age).map_err(|_| Damaged)?;
-        let envelope = envelope::wrap(&event, &frame).map_err(|_| Damaged)?;
+        let envelope = envelope::wrap(&event, frame).map_err(|_| Damaged)?;
         Arrival::read(&envelope.json)
     })
 }

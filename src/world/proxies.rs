@@ -68,7 +68,7 @@ impl ProxyInUse {
             _ => "socks",
         };
         let (host, port) = (proxy.host().to_owned(), proxy.port());
-        let url: Option<Uri> = endpoint.and_then(|endpoint| endpoint.track_url().parse().ok());
+        let url: Option<Uri> = endpoint.and_then(|endpoint| endpoint.to_string().parse().ok());
         // Only one that ureq reads itself knows what NO_PROXY says.
         let is_bypassed = url
             .is_some_and(|url| Proxy::try_from_env().is_some_and(|proxy| proxy.is_no_proxy(&url)));

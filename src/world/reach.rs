@@ -12,7 +12,7 @@ pub fn lookup(host: &str, port: u16, wait_max: Duration) -> Result<Vec<SocketAdd
     let place = (host.trim_matches(['[', ']']).to_owned(), port);
     let look = move || place.to_socket_addrs().map(Iterator::collect);
     let found: Vec<SocketAddr> = match watchdog::within(wait_max, look) {
-        Ok(Some(found)) => found.map_err(|_| "the host name could not be resolved".to_owned())?,
+        Ok(Some(found)) => found.map_err(|_| super::HOST_NOT_FOUND.to_owned())?,
         Ok(None) => return Err("the lookup timed out".to_owned()),
         Err(err) => return Err(super::io_reason(&err)),
     };

@@ -4,10 +4,12 @@ use anyhow::{Context, Result, bail};
 use std::path::Path;
 use ureq::tls::{PemItem, RootCerts};
 
+/// The bundles of whole systems are a quarter of a megabyte.
+const PEM_BYTES_MAX: u64 = 16 * 1024 * 1024;
+
 pub(super) fn from_file(path: &Path) -> Result<RootCerts> {
-    // The bundles of whole systems are a quarter of a megabyte.
     let pem = std::fs::File::open(path)
-        .and_then(|file| crate::os::read_up_to(&file, 16 * 1024 * 1024))
+        .and_then(|file| crate::os::read_up_to(&file, PEM_BYTES_MAX))
         .with_context(|| format!("cannot read the CA file {}", path.display()))?;
     let mut certificates = Vec::new();
     for item in ureq::tls::parse_pem(&pem) {

@@ -163,7 +163,7 @@ warning  program: hooks cannot find telemetry-upload: it is not on PATH, nor in 
 ok       consent: telemetry is on
 ok       config.json: there is none; the defaults hold
 problem  connection string: bad connection string: InstrumentationKey is missing; a right one: InstrumentationKey=<guid>;IngestionEndpoint=https://<region>.in.applicationinsights.azure.com/
-         copy it from Azure's portal (the Application Insights resource, Overview, Connection String) into ~/.local/share/atomic/config.json
+         copy it from Azure's portal (the Application Insights resource, Overview, Connection String) into ~/.local/share/atomic/config.json as {"connectionString": "…"}
 problem  proxy: none; not the address of a proxy, and passed over: HTTPS_PROXY
          write HTTPS_PROXY as http://HOST:PORT, or unset it
 problem  certificates: SSL_CERT_FILE names certificates.pem: it is relative, and a detached pass runs in another folder
@@ -207,7 +207,7 @@ warning  consent: telemetry is off: nobody has agreed yet (there is no telemetry
          `telemetry-upload consent --app mytool` asks whoever it is about
 ok       config.json: there is none; the defaults hold
 problem  connection string: no connection string
-         copy it from Azure's portal (the Application Insights resource, Overview, Connection String) into ~/.local/share/mytool/config.json
+         copy it from Azure's portal (the Application Insights resource, Overview, Connection String) into ~/.local/share/mytool/config.json as {"connectionString": "…"}
 ok       proxy: none
 ok       certificates: those that the system trusts
 warning  data folder: there is no ~/.local/share/mytool yet
@@ -576,18 +576,15 @@ fn a_program_that_hooks_do_not_find_is_a_warning() {
     let sandbox = at_work();
     let installed = sandbox.home.path().join(".local/bin/telemetry-upload");
     fs::remove_file(&installed).unwrap();
+    // A shell passes over a file that nobody may run, and so do the hooks.
     fs::write(&installed, "#!/bin/sh\n").unwrap();
+    let not_found = "hooks cannot find telemetry-upload";
+    only(&sandbox, &[], "program", "warning", not_found, 0);
+    fs::set_permissions(&installed, fs::Permissions::from_mode(0o700)).unwrap();
     let words = "hooks find ~/.local/bin/telemetry-upload first, and this is ";
     only(&sandbox, &[], "program", "warning", words, 0);
     fs::remove_file(&installed).unwrap();
-    only(
-        &sandbox,
-        &[],
-        "program",
-        "warning",
-        "hooks cannot find telemetry-upload",
-        0,
-    );
+    only(&sandbox, &[], "program", "warning", not_found, 0);
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! `report`: what the events on this machine say.
 
 use crate::kit::{BINARY, Sandbox, append, event, event_at};
+use crate::tools::find;
 use serde_json::{Value, json};
 use snapbox::str;
 use std::ffi::OsStr;
@@ -201,7 +202,8 @@ fn json_is_one_object_with_everything() {
         Value::Object(report.clone()),
         json!({
             "since": "2026-11-01T00:00:00.000Z",
-            "lines": 10, "copies": 1, "withoutId": 2, "older": 1, "damaged": 2,
+            "lines": 10, "copies": 1, "withoutId": 2, "older": 1, "oldest": "2026-10-31T23:59:59.999Z",
+            "damaged": 2, "notCounted": 0, "changed": [], "forgot": false,
             "events": 9, "people": 2, "sessions": 4, "succeeded": 4, "failed": 1,
             "delays": [
                 {"delay": "in time", "events": 8, "hoursMax": 0.0},
@@ -281,6 +283,7 @@ fn the_older_copy_of_what_was_sent_is_read_too_and_its_end_is_said() {
     fs::rename(sent, older).unwrap();
     let sandbox = sandbox.line(&event_at("b", now));
     sandbox.flush().stdout("sent 1 event").code(0);
+    assert_eq!(report_of(&sandbox)["forgot"], true);
     sandbox.run(&["report"]).says(str![[r#"
 2 events since [TIME]
 1 anonymous id, 0 sessions, 1 active day (in UTC)
@@ -365,9 +368,9 @@ fn what_waits_is_taken_for_what_will_leave() {
 fn where_nothing_is_it_says_where_it_looked_and_what_to_do() {
     let sandbox = Sandbox::new();
     sandbox.run(&["report"]).says(str![[r#"
-no events since [TIME] in
+No events since [TIME] in
   [HOME]/.local/share/atomic (telemetry-events*.jsonl, upload/sent.jsonl)
-a tool records them, or you: telemetry-upload record hello --app atomic --verbose
+A tool records them, or you: telemetry-upload record hello --verbose
 --- exit 0
 
 "#]]);
@@ -378,9 +381,35 @@ fn where_everything_is_older_it_says_since_when_to_ask() {
     let at = "2026-01-02T03:04:05Z".parse().unwrap();
     let sandbox = Sandbox::new().line(&event_at("a", at));
     sandbox.run(&["report"]).says(str![[r#"
-no events since [TIME] in
+No events since [TIME] in
   [HOME]/.local/share/atomic (telemetry-events*.jsonl, upload/sent.jsonl)
-1 older event there; to see them: --since 2026-01-02
+1 older event is there. To see that: telemetry-upload report --since 2026-01-02
+--- exit 0
+
+"#]]);
+}
+
+#[test]
+fn the_next_step_is_about_the_same_events() {
+    let at = "2026-01-02T03:04:05Z".parse().unwrap();
+    let sandbox = Sandbox::new().line(&event_at("a", at));
+    let buffer = sandbox.path(crate::kit::BUFFER);
+    let other = sandbox.data().join("my data");
+    fs::create_dir(&other).unwrap();
+    let other = other.display().to_string();
+    let flags = ["report", "--app", "my-tool", "--data-dir", &other];
+    sandbox.run(&flags).says(str![[r#"
+No events since [TIME] in
+  [HOME]/.local/share/atomic/my data (telemetry-events*.jsonl, upload/sent.jsonl)
+A tool records them, or you: telemetry-upload record hello --verbose --app my-tool --data-dir '[HOME]/.local/share/atomic/my data'
+--- exit 0
+
+"#]]);
+    fs::copy(buffer, format!("{other}/telemetry-events.jsonl")).unwrap();
+    sandbox.run(&flags).says(str![[r#"
+No events since [TIME] in
+  [HOME]/.local/share/atomic/my data (telemetry-events*.jsonl, upload/sent.jsonl)
+1 older event is there. To see that: telemetry-upload report --since 2026-01-02 --app my-tool --data-dir '[HOME]/.local/share/atomic/my data'
 --- exit 0
 
 "#]]);
@@ -392,9 +421,9 @@ fn an_empty_store_has_its_own_next_step() {
     sandbox.write("store.jsonl", "");
     let store = sandbox.path("store.jsonl").display().to_string();
     sandbox.run(&["report", "--store", &store]).says(str![[r#"
-no events since [TIME] in
+No events since [TIME] in
   [HOME]/.local/share/atomic/store.jsonl
-the local endpoint writes them: telemetry-upload emulator --store FILE
+The local endpoint writes them: telemetry-upload emulator --store FILE
 --- exit 0
 
 "#]]);
@@ -566,9 +595,12 @@ fn a_terminal_with_room_shows_bars_and_a_narrow_one_does_not() {
 fn a_reader_that_has_seen_enough_is_no_error() {
     let sandbox = Sandbox::new();
     let store = store(&sandbox);
+    let Some(bash) = find("bash") else { return };
     let script = "\"$0\" report --store \"$1\" --since 2026-11-01 2>/dev/null | head -n 1; echo \"${PIPESTATUS[0]}\"";
-    let output = Command::new("bash")
+    let output = Command::new(bash)
         .args(["-c", script, BINARY, &store])
+        .env_clear()
+        .env("PATH", "/usr/bin:/bin")
         .env("HOME", sandbox.home.path())
         .output()
         .unwrap();

@@ -37,7 +37,7 @@ pub fn hold(data: &[u8]) {
 }
 
 fn check(endpoint: &Endpoint) {
-    let url = endpoint.track_url();
+    let url = endpoint.to_string();
     let (scheme, rest) = url.split_once("://").unwrap();
     let authority = rest.split(['/', '?', '#']).next().unwrap();
     let is_here = ["localhost", "[::1]", "127."]
