@@ -5,7 +5,6 @@ use crate::answer::{self, Fields};
 use crate::clock;
 use crate::consent::FileState;
 use crate::id;
-use crate::os;
 use crate::paths::Paths;
 use anyhow::Result;
 use chrono::{DateTime, Datelike, SecondsFormat, Utc};
@@ -93,7 +92,6 @@ fn date(fields: &mut Fields, now: DateTime<Utc>) {
 /// # Errors
 /// The file, its folder or the lock cannot be used.
 pub fn renew(paths: &Paths, now: DateTime<Utc>) -> Result<()> {
-    os::create_private_dir(&paths.upload())?;
     answer::change_once(paths, |fields| renewed(fields?, now))?;
     Ok(())
 }

@@ -12,7 +12,7 @@ use crate::world::Patience;
 use anyhow::{Context, Result, bail};
 use serde_json::{Map, Value};
 use std::collections::BTreeSet;
-use std::fs;
+use std::fs::{self, File};
 use std::io;
 use std::path::Path;
 use std::time::Duration;
@@ -51,8 +51,24 @@ fn pairs(file: &FileState) -> Result<Option<Vec<(String, Value)>>> {
     }
 }
 
-/// What is made of the file as it was read.
-type Reading = fn(&FileState) -> Result<Option<Fields>>;
+/// How much may stand in the way of a change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Change {
+    /// Nothing: a yes, or another id.
+    Careful,
+    /// A no is the last thing to fail. It does without a lock that cannot be had, of a key that stands
+    /// there twice it keeps the last one, and it takes the place of a file that may not be written.
+    Refusal,
+}
+
+impl Change {
+    fn fields(self, file: &FileState) -> Result<Option<Fields>> {
+        match self {
+            Change::Careful => fields(file),
+            Change::Refusal => last_fields(file),
+        }
+    }
+}
 
 /// Changes the file as a person asked, making it and its folder if they are missing. Should others write
 /// it at the same moment, `edit` is asked again about what they wrote. It leaves the file as it is by
@@ -61,34 +77,34 @@ type Reading = fn(&FileState) -> Result<Option<Fields>>;
 /// # Errors
 /// The file cannot be changed, and why; it is as it was.
 pub fn change(paths: &Paths, edit: impl Fn(Option<Fields>) -> Option<Fields>) -> Result<()> {
-    change_patiently(paths, fields, edit)
+    change_patiently(paths, Change::Careful, edit)
 }
 
-/// The same for a no, which has to be possible wherever the file could be taken for a yes: with a key
-/// that stands there twice, too.
+/// The same for a no, which has to be possible wherever the file could be taken for a yes.
 ///
 /// # Errors
 /// The file cannot be changed, and why; it is as it was.
 pub fn refuse(paths: &Paths, edit: impl Fn(Option<Fields>) -> Option<Fields>) -> Result<()> {
-    change_patiently(paths, last_fields, edit)
+    change_patiently(paths, Change::Refusal, edit)
 }
 
 fn change_patiently(
     paths: &Paths,
-    reading: Reading,
+    change: Change,
     edit: impl Fn(Option<Fields>) -> Option<Fields>,
 ) -> Result<()> {
     let path = paths.consent();
     let context = || format!("cannot change {}", path.display());
     // Before anything is made: what is refused shall be as it was.
-    reading(&consent::read(&path)).with_context(context)?;
-    make_folders(paths).with_context(context)?;
+    change.fields(&consent::read(&path)).with_context(context)?;
+    make_data_folder(paths).with_context(context)?;
     let patience = Patience::of(WAIT_OF_PERSON);
-    while !attempt(paths, reading, &edit).with_context(context)? {
+    while !attempt(paths, change, &edit).with_context(context)? {
         if patience.left().is_zero() {
             bail!(
-                "{}: another program keeps writing it, or holds it open",
-                context()
+                "{}: another program keeps writing it, or holds it or {} open",
+                context(),
+                paths.consent_lock().display()
             );
         }
         lock::step();
@@ -96,15 +112,14 @@ fn change_patiently(
     os::sync_dir(paths.data()).with_context(context)
 }
 
-fn make_folders(paths: &Paths) -> io::Result<()> {
+fn make_data_folder(paths: &Paths) -> io::Result<()> {
     let data = paths.data();
     os::check_root_is_at_home(data)?;
     if fs::metadata(data).is_ok() {
-        os::check_dir(data)?;
+        os::check_dir(data)
     } else {
-        os::create_private_dir(data)?;
+        os::create_private_dir(data)
     }
-    os::create_private_dir(&paths.upload())
 }
 
 /// Changes the file, unless others are at it; whether they were not.
@@ -115,28 +130,54 @@ pub fn change_once(
     paths: &Paths,
     edit: impl FnOnce(Option<Fields>) -> Option<Fields>,
 ) -> Result<bool> {
-    attempt(paths, fields, edit)
+    attempt(paths, Change::Careful, edit)
 }
 
 fn attempt(
     paths: &Paths,
-    reading: Reading,
+    change: Change,
     edit: impl FnOnce(Option<Fields>) -> Option<Fields>,
 ) -> Result<bool> {
-    let lock_file = os::open(&paths.consent_lock(), Open::Create)?;
-    let Some(_held) = lock::take(&lock_file, lock::WAIT_OF_PRODUCER)? else {
-        return Ok(false);
-    };
+    match change {
+        Change::Careful => {
+            let lock_file = open_lock(paths)?;
+            let Some(_held) = lock::take(&lock_file, lock::WAIT_OF_PRODUCER)? else {
+                return Ok(false);
+            };
+            write(paths, change, edit)
+        }
+        Change::Refusal => {
+            // Whoever holds it for longer hangs, or was stopped.
+            let lock_file = open_lock(paths).ok();
+            let _held = lock_file
+                .as_ref()
+                .map(|file| lock::take(file, lock::WAIT_OF_PRODUCER));
+            write(paths, change, edit)
+        }
+    }
+}
+
+fn open_lock(paths: &Paths) -> Result<File> {
+    let (folder, path) = (paths.upload(), paths.consent_lock());
+    os::create_private_dir(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
+    os::open(&path, Open::Create).with_context(|| format!("cannot open {}", path.display()))
+}
+
+fn write(
+    paths: &Paths,
+    change: Change,
+    edit: impl FnOnce(Option<Fields>) -> Option<Fields>,
+) -> Result<bool> {
     let path = paths.consent();
     let file = consent::read(&path);
-    let Some(fields) = edit(reading(&file)?) else {
+    let Some(fields) = edit(change.fields(&file)?) else {
         return Ok(true);
     };
     let after = written(&fields)?;
     if matches!(&file, FileState::Bytes(before) if *before == after) {
         return Ok(true);
     }
-    let new = Replacement::write(&path, &after)?;
+    let new = Replacement::write(&path, &after).context("cannot write beside it")?;
     let FileState::Bytes(before) = &file else {
         return Ok(new.put_if_absent()?);
     };
@@ -145,7 +186,7 @@ fn attempt(
         replace(&path, &new, before, &after)
     });
     match replaced {
-        Err(err) if err.kind() == io::ErrorKind::Unsupported => {
+        Err(err) if may_be_renamed(change, &err) => {
             // A window of microseconds remains here.
             let is_same = consent::read(&path) == file;
             if is_same { new.put() } else { new.discard() }?;
@@ -162,6 +203,15 @@ fn attempt(
             new.discard()?;
             Ok(replaced == Some(Replaced::Yes))
         }
+    }
+}
+
+/// Whether the file, which was not touched, can still be replaced without a look at what comes out.
+fn may_be_renamed(change: Change, err: &io::Error) -> bool {
+    match err.kind() {
+        io::ErrorKind::Unsupported => true,
+        io::ErrorKind::PermissionDenied => change == Change::Refusal,
+        _ => false,
     }
 }
 

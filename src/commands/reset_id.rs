@@ -31,7 +31,9 @@ pub fn run(flags: &Steered, env: &BTreeMap<String, String>) -> Result<ExitCode> 
     }
     let before = anonymous_id::of(&file);
     if before.is_none() {
-        terminal::print(&format!("There is no anonymous id of {app}: nothing was changed."));
+        terminal::print(&format!(
+            "There is no anonymous id of {app}: nothing was changed."
+        ));
         return Ok(Exit::Done.into());
     }
     let now = world::now();

@@ -132,7 +132,7 @@ To turn it on: telemetry-upload consent
     );
     let sandbox = Sandbox::new();
     sandbox.run(&["consent", "--no"]).says(str![[r#"
-The telemetry of atomic is off: nothing is sent.
+The telemetry of atomic is off: nothing is sent from now on.
 To turn it on: telemetry-upload consent
 --- exit 0
 
@@ -144,7 +144,7 @@ To turn it on: telemetry-upload consent
 fn it_is_turned_off_and_on_again_without_asking_twice() {
     let sandbox = Sandbox::new().line(&event("a"));
     sandbox.run(&["disable"]).says(str![[r#"
-The telemetry of atomic is off: nothing is sent.
+The telemetry of atomic is off: nothing is sent from now on.
 1 event waits on this machine and stays there, unsent. To delete it: telemetry-upload purge
 To turn it on: telemetry-upload enable
 --- exit 0
@@ -408,6 +408,36 @@ fn a_key_that_stands_there_twice_hinders_a_yes_but_never_a_no() {
 }
 
 #[test]
+fn a_no_does_without_a_lock_that_cannot_be_had() {
+    let obstacles: [fn(&Sandbox); 3] = [
+        |sandbox| sandbox.write("upload", "a file"),
+        |sandbox| std::os::unix::fs::symlink("/nowhere", sandbox.path("upload")).unwrap(),
+        |sandbox| fs::create_dir_all(sandbox.path("upload/consent.lock")).unwrap(),
+    ];
+    for (n, obstacle) in obstacles.into_iter().enumerate() {
+        for args in [&["disable"][..], &["consent", "--no"]] {
+            let sandbox = Sandbox::new();
+            obstacle(&sandbox);
+            let (code, _, stderr) = sandbox.run(args).outputs();
+            assert_eq!((code, stderr.as_str()), (0, ""), "{n} {args:?}");
+            assert_eq!(answer(&sandbox)["enabled"], false, "{n} {args:?}");
+        }
+    }
+    let sandbox = Sandbox::new();
+    fs::create_dir_all(sandbox.path("upload")).unwrap();
+    let lock = fs::File::create(sandbox.path("upload/consent.lock")).unwrap();
+    lock.lock().unwrap();
+    assert_eq!(sandbox.run(&["disable"]).outputs().0, 0);
+    assert_eq!(answer(&sandbox)["enabled"], false);
+    sandbox.run(&["enable"]).says(str![[r#"
+--- stderr
+telemetry-upload: cannot change [HOME]/.local/share/atomic/telemetry.json: another program keeps writing it, or holds it or [HOME]/.local/share/atomic/upload/consent.lock open; it is as it was, and the telemetry of atomic is off: it was turned off ("enabled" in telemetry.json is not true); set that right and run this again
+--- exit 1
+
+"#]]);
+}
+
+#[test]
 fn a_link_is_neither_followed_nor_replaced() {
     let sandbox = unasked(0);
     let elsewhere = sandbox.home.path().join("elsewhere");
@@ -441,7 +471,7 @@ fn an_answer_that_cannot_be_written_is_never_pretended() {
     fs::create_dir(sandbox.path("telemetry.json.telemetry-upload.new")).unwrap();
     sandbox.run(&["disable"]).says(str![[r#"
 --- stderr
-telemetry-upload: cannot change [HOME]/.local/share/atomic/telemetry.json: Is a directory (os error 21); it is as it was, and the telemetry of atomic is still ON; to turn it off now, set DO_NOT_TRACK=1
+telemetry-upload: cannot change [HOME]/.local/share/atomic/telemetry.json: cannot write beside it: Is a directory (os error 21); it is as it was, and the telemetry of atomic is still ON; to turn it off now, set DO_NOT_TRACK=1
 --- exit 1
 
 "#]]);
@@ -477,9 +507,9 @@ fn a_pass_at_work_is_told_of() {
     let pass = sandbox.spawn(&["--flush"]);
     sandbox.wait_for_post();
     sandbox.run(&["disable"]).says(str![[r#"
-The telemetry of atomic is off: nothing is sent.
-A pass is at work. It asks before each request, and stops.
-1 event waits on this machine and stays there, unsent. To delete it: telemetry-upload purge
+The telemetry of atomic is off: nothing is sent from now on.
+A pass is at work. A request that is on its way may still arrive, and no other follows.
+What it leaves stays on this machine, unsent. To delete it: telemetry-upload purge
 To turn it on: telemetry-upload enable
 --- exit 0
 

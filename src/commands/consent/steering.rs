@@ -122,7 +122,7 @@ impl<'a> Steering<'a> {
         }
         let (app, again) = (self.app, &self.again);
         let words = if was_on {
-            format!("The telemetry of {app} is off: nothing is sent.")
+            format!("The telemetry of {app} is off: nothing is sent from now on.")
         } else if consent::read(&path) == before {
             format!("The telemetry of {app} is off already: nothing is sent.")
         } else {
@@ -135,8 +135,25 @@ impl<'a> Steering<'a> {
             ));
         }
         if detach::is_uploader_busy(&self.paths) {
-            terminal::print("A pass is at work. It asks before each request, and stops.");
+            terminal::print(
+                "A pass is at work. A request that is on its way may still arrive, and no other follows.",
+            );
+            terminal::print(&format!(
+                "What it leaves stays on this machine, unsent. To delete it: telemetry-upload purge{again}"
+            ));
+        } else {
+            self.say_what_stays();
         }
+        let has_agreed = self
+            .fields()
+            .is_ok_and(|fields| says(fields.as_ref(), "consentGiven"));
+        let command = if has_agreed { "enable" } else { "consent" };
+        terminal::print(&format!("To turn it on: telemetry-upload {command}{again}"));
+        Exit::Done.into()
+    }
+
+    fn say_what_stays(&self) {
+        let again = &self.again;
         match waiting::events(&self.paths) {
             0 => {}
             1 => terminal::print(&format!(
@@ -147,12 +164,6 @@ impl<'a> Steering<'a> {
                 events_wait(events)
             )),
         }
-        let has_agreed = self
-            .fields()
-            .is_ok_and(|fields| says(fields.as_ref(), "consentGiven"));
-        let command = if has_agreed { "enable" } else { "consent" };
-        terminal::print(&format!("To turn it on: telemetry-upload {command}{again}"));
-        Exit::Done.into()
     }
 
     /// It could not be read or written; whether that means off is another question.

@@ -114,6 +114,21 @@ fn under_any_umask_a_user_can_use_what_was_made_before() {
 }
 
 #[test]
+fn a_no_takes_the_place_of_a_file_that_may_not_be_written() {
+    if skipped_without_root() {
+        return;
+    }
+    let sandbox = Sandbox::new();
+    let path = sandbox.path("telemetry.json");
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o400)).unwrap();
+    let script = r#""$BINARY" enable; "$BINARY" disable"#;
+    let output = for_nobody(&sandbox).args(["-c", script]).output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    let said: serde_json::Value = serde_json::from_slice(&fs::read(path).unwrap()).unwrap();
+    assert_eq!(said["enabled"], false);
+}
+
+#[test]
 fn where_no_thread_can_be_started_events_are_recorded_and_sent_later() {
     if skipped_without_root() {
         return; // No limit on processes holds for root, and any other user has more of them already.
