@@ -11,7 +11,7 @@ use crate::holder::{self, Holder};
 use crate::host_settings::{self, Found, Standing};
 use crate::os;
 use crate::paths::Paths;
-use crate::schedule;
+use crate::schedule::{self, Scheduler};
 use crate::settings::{Limits, Settings};
 use crate::state::State;
 use crate::waiting::{self, Waiting};
@@ -56,8 +56,8 @@ pub struct Health {
     pub hooks: Vec<Found>,
     /// Whether the hooks find this program.
     pub is_found_by_hooks: bool,
-    /// What starts passes every so often.
-    pub schedules: Vec<schedule::Found>,
+    /// What starts passes every so often, or why that is unclear.
+    pub schedules: Vec<(Scheduler, Result<schedule::Found>)>,
 }
 
 impl Health {

@@ -1,8 +1,9 @@
 //! `telemetry-upload schedule`: a pass every so often.
 
+use crate::cli::Application;
 use crate::cli::{ScheduleAction, ScheduleInstall, ScheduleRemove, ScheduleStatus, ScheduleTerms};
 use crate::exit::Exit;
-use crate::schedule::{self, Change, Found, Job, Scheduler};
+use crate::schedule::{self, Change, Job, Scheduler};
 use crate::terminal;
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
@@ -46,14 +47,15 @@ fn install(flags: &ScheduleInstall, env: &Env) -> Result<()> {
         for change in &changes {
             terminal::print(&format!("  {}", change.place()));
         }
-        say_more(scheduler, &job, env);
+        say_more(scheduler, &job, &flags.terms.application, env);
     }
     complain(&job);
     Ok(())
 }
 
 /// What else is good to know about a schedule that was just made.
-fn say_more(scheduler: Scheduler, job: &Job, env: &Env) {
+fn say_more(scheduler: Scheduler, job: &Job, application: &Application, env: &Env) {
+    let flag = application.app.as_flag();
     let names = job.variable_names();
     if !names.is_empty() {
         terminal::print(&format!("with the variables of now: {}", names.join(", ")));
@@ -65,27 +67,15 @@ fn say_more(scheduler: Scheduler, job: &Job, env: &Env) {
         Scheduler::Launchd => terminal::print("It runs while you are logged in."),
         Scheduler::Cron => {}
     }
-    for other in schedule::found(&job.app, env) {
-        if other.scheduler != scheduler {
-            let name = other.scheduler.name();
+    for (other, found) in schedule::found(&job.app, env) {
+        if other != scheduler && found.is_ok() {
+            let name = other.name();
             terminal::complain(&format!(
-                "{name} runs it too; telemetry-upload schedule remove --scheduler {name}{} takes that out",
-                flag(&job.app)
+                "{name} runs it too; telemetry-upload schedule remove --scheduler {name}{flag} takes that out"
             ));
         }
     }
-    terminal::print(&format!(
-        "next: telemetry-upload schedule status{}",
-        flag(&job.app)
-    ));
-}
-
-fn flag(app: &str) -> String {
-    if app == crate::paths::APP_DEFAULT {
-        String::new()
-    } else {
-        format!(" --app {app}")
-    }
+    terminal::print(&format!("next: telemetry-upload schedule status{flag}"));
 }
 
 fn complain(job: &Job) {
@@ -159,54 +149,56 @@ fn remove_from(scheduler: Scheduler, flags: &ScheduleRemove, env: &Env) -> Resul
 
 fn status(flags: &ScheduleStatus, env: &Env) {
     let app = flags.app.name();
-    let all = Scheduler::ALL.map(|scheduler| (scheduler, schedule::look(scheduler, app, env)));
+    let all = Scheduler::ALL.map(|scheduler| {
+        let found = schedule::look(scheduler, app, env).transpose();
+        (scheduler, found)
+    });
     if flags.json {
         let found: Vec<Value> = all
             .iter()
-            .map(|(scheduler, found)| to_json(*scheduler, found))
+            .map(|(scheduler, found)| schedule::json(*scheduler, found.as_ref()))
             .collect();
-        terminal::print(&json!({"app": app, "schedules": found}).to_string());
+        terminal::print_json(&json!({"app": app, "schedules": found}));
         return;
     }
     for (scheduler, found) in &all {
         let words = match found {
-            Ok(Some(found)) => format!("{}: {}", found.words(), found.place),
-            Ok(None) => "not installed".to_owned(),
-            Err(why) => format!("unclear: {why:#}"),
+            Some(found) => {
+                let place = found.as_ref().map(|found| format!(": {}", found.place));
+                schedule::words(found) + &place.unwrap_or_default()
+            }
+            None => "not installed".to_owned(),
         };
         terminal::print(&format!("{:8} {words}", scheduler.name()));
     }
-    let is_broken = |found: &Found| !found.program_is_there;
-    let again = flag(app);
-    if all
+    let installed = all
         .iter()
-        .any(|(_, found)| matches!(found, Ok(Some(found)) if is_broken(found)))
-    {
+        .filter_map(|(_, found)| found.as_ref()?.as_ref().ok());
+    for dead in installed.filter(|found| !found.program_is_there) {
         terminal::complain(&format!(
-            "a schedule starts nothing: install the program again, then telemetry-upload schedule install{again}"
+            "a schedule starts nothing: install the program again, then {}",
+            dead.again()
         ));
-    } else if all.iter().all(|(_, found)| matches!(found, Ok(None))) {
-        terminal::print(&format!("next: telemetry-upload schedule install{again}"));
     }
-}
-
-fn to_json(scheduler: Scheduler, found: &Result<Option<Found>>) -> Value {
-    match found {
-        Ok(Some(found)) => {
-            let mut json = found.json();
-            json["status"] = "installed".into();
-            json
-        }
-        Ok(None) => json!({"scheduler": scheduler.name(), "status": "not installed"}),
-        Err(why) => {
-            json!({"scheduler": scheduler.name(), "status": "unclear", "why": format!("{why:#}")})
-        }
+    if all.iter().all(|(_, found)| found.is_none()) {
+        let flag = flags.app.as_flag();
+        terminal::print(&format!("next: telemetry-upload schedule install{flag}"));
     }
 }
 
 fn print(terms: &ScheduleTerms, env: &Env) -> Result<()> {
     let job = Job::of(&terms.application, terms.every, env)?;
-    let scheduler = schedule::choose_to_print(terms.by.scheduler(), env);
+    let scheduler = match terms.by.scheduler() {
+        Some(asked_for) => asked_for,
+        None => schedule::choose(None, env).unwrap_or_else(|_| {
+            let elsewhere = schedule::choose_for_elsewhere(env);
+            terminal::complain(&format!(
+                "no scheduler answers here; this is for {} elsewhere",
+                elsewhere.name()
+            ));
+            elsewhere
+        }),
+    };
     for line in schedule::by_hand(scheduler, &job, env)? {
         terminal::print(&line);
     }

@@ -186,7 +186,8 @@ fn show_sources(health: &Health) {
     });
     line("Hooks", &listed(hooks));
     let schedules = health.schedules.iter();
-    let schedules = schedules.map(|found| format!("{}: {}", found.scheduler.name(), found.words()));
+    let schedules = schedules
+        .map(|(scheduler, found)| format!("{}: {}", scheduler.name(), schedule::words(found)));
     line("Schedule", &listed(schedules));
 }
 
@@ -209,6 +210,10 @@ fn json(app: &str, health: &Health, diagnosis: &Diagnosis) -> Value {
         .iter()
         .map(|one| json!({"name": one.name, "events": one.events, "bytes": one.bytes, "oldest": one.oldest}))
         .collect();
+    let schedules = health.schedules.iter();
+    let schedules: Vec<Value> = schedules
+        .map(|(scheduler, found)| schedule::json(*scheduler, Some(found)))
+        .collect();
     let state = &health.state;
     json!({
         "app": app,
@@ -229,7 +234,7 @@ fn json(app: &str, health: &Health, diagnosis: &Diagnosis) -> Value {
         "serverAheadSeconds": state.server_ahead_s,
         "uploader": health.holder.as_ref().map(|holder| json!({"pid": holder.pid, "since": holder.since})),
         "hooks": health.hooks.iter().map(host_settings::Found::json).collect::<Vec<_>>(),
-        "schedules": health.schedules.iter().map(schedule::Found::json).collect::<Vec<_>>(),
+        "schedules": schedules,
         "diagnosis": {"words": diagnosis.words, "next": diagnosis.next},
         "exit": diagnosis.exit.code(),
     })

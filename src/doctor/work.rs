@@ -115,20 +115,25 @@ fn hooks(subject: &Subject) -> Check {
 fn schedules(subject: &Subject) -> Check {
     const NAME: &str = "schedule";
     let found = schedule::found(subject.app, subject.env);
-    let name = |found: &schedule::Found| format!("{}: {}", found.scheduler.name(), found.words());
-    if let Some(dead) = found.iter().find(|found| !found.program_is_there) {
-        let advice = format!("{} makes it anew", subject.command("schedule install"));
-        return Check::problem(NAME, name(dead), advice);
+    let mut all = Vec::new();
+    for (scheduler, found) in &found {
+        let words = format!("{}: {}", scheduler.name(), schedule::words(found));
+        match found {
+            Ok(dead) if !dead.program_is_there => {
+                let advice = format!("{} makes it anew", dead.again());
+                return Check::problem(NAME, words, advice);
+            }
+            Ok(_) => all.push(words),
+            Err(_) => {
+                let advice = "set that right, or take it out by hand; until then nobody knows whether it runs";
+                return Check::warning(NAME, words, advice);
+            }
+        }
     }
-    let all: Vec<String> = found.iter().map(name).collect();
-    Check::ok(
-        NAME,
-        if all.is_empty() {
-            "none".to_owned()
-        } else {
-            all.join(", ")
-        },
-    )
+    if all.is_empty() {
+        all.push("none".to_owned());
+    }
+    Check::ok(NAME, all.join(", "))
 }
 
 fn uploader(subject: &Subject) -> Check {

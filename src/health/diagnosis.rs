@@ -4,6 +4,7 @@
 use super::Health;
 use crate::consent::{Consent, Rule};
 use crate::exit::Exit;
+use crate::schedule;
 use crate::state::Last;
 use crate::wording::{events_wait, minute, span};
 use chrono::TimeDelta;
@@ -209,16 +210,19 @@ fn hooks(health: &Health) -> Option<Diagnosis> {
 }
 
 fn schedule(health: &Health) -> Option<Diagnosis> {
-    let found = health
-        .schedules
-        .iter()
-        .find(|found| !found.program_is_there)?;
-    let name = found.scheduler.name();
-    let words = format!("The schedule ({name}) does nothing: {}.", found.words());
-    let next = format!(
-        "make it anew: telemetry-upload schedule install{}",
-        health.flags
-    );
+    let mut all = health.schedules.iter();
+    let (dead, words) = all.find_map(|(scheduler, schedule)| {
+        let found = schedule
+            .as_ref()
+            .ok()
+            .filter(|found| !found.program_is_there)?;
+        let (name, words) = (scheduler.name(), schedule::words(schedule));
+        Some((
+            found,
+            format!("The schedule ({name}) does nothing: {words}."),
+        ))
+    })?;
+    let next = format!("make it anew: {}", dead.again());
     Some(Diagnosis::new(Exit::Failed, words, next))
 }
 

@@ -69,7 +69,12 @@ pub fn remove(scheduler: Scheduler, app: &str, changes: &[Change], env: &Env) ->
         Scheduler::Systemd if !choose::systemd_answers(env) => Orders::None,
         _ => Orders::of(scheduler, app, env).unwrap_or(Orders::None),
     };
-    orders.stop().context("it is still there")?;
+    // Where its making was cut off between the two files, there is no timer that could be stopped.
+    let timer = format!("{}.timer", systemd::name(app));
+    let is_timer = |change: &Change| change.place().ends_with(&timer);
+    if scheduler != Scheduler::Systemd || changes.iter().any(is_timer) {
+        orders.stop().context("it is still there")?;
+    }
     if scheduler == Scheduler::Systemd {
         remove_wish(app, env)?;
     }

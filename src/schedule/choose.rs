@@ -28,14 +28,12 @@ pub fn choose(asked_for: Option<Scheduler>, env: &Env) -> Result<Scheduler> {
     }
 }
 
-/// The same for a person who does it by hand, and may do it elsewhere: nothing is asked.
-pub fn choose_to_print(asked_for: Option<Scheduler>, env: &Env) -> Scheduler {
-    let is_there = |name| tool::find(name, env).is_some();
-    match asked_for {
-        Some(scheduler) => scheduler,
-        None if is_there("launchctl") => Scheduler::Launchd,
-        None if is_there("systemctl") => Scheduler::Systemd,
-        None => Scheduler::Cron,
+/// Where [`choose`] finds none, the one that a person may set up by hand, at another time or elsewhere.
+pub fn choose_for_elsewhere(env: &Env) -> Scheduler {
+    if tool::find("systemctl", env).is_some() {
+        Scheduler::Systemd
+    } else {
+        Scheduler::Cron
     }
 }
 

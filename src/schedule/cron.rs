@@ -113,8 +113,8 @@ pub(super) fn every(line: &str) -> Option<Every> {
     Some(Every::of_minutes(24 * 60 / runs.max(1)))
 }
 
-/// The program that it starts.
-pub(super) fn program(line: &str) -> Option<String> {
+/// The program that it starts, and its arguments.
+pub(super) fn command(line: &str) -> Vec<String> {
     let is_assignment = |word: &String| {
         word.split_once('=').is_some_and(|(name, _)| {
             !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
@@ -123,7 +123,9 @@ pub(super) fn program(line: &str) -> Option<String> {
     quote::words(line)
         .into_iter()
         .skip(5)
-        .find(|word| !is_assignment(word))
+        .skip_while(is_assignment)
+        .take_while(|word| !word.starts_with('>'))
+        .collect()
 }
 
 fn begin(app: &str) -> String {
@@ -178,7 +180,7 @@ mod tests {
         );
         assert_eq!(block, expected);
         let line = line(block.as_bytes(), "my-tool").unwrap().unwrap();
-        assert_eq!(program(&line), Some(job.program));
+        assert_eq!(command(&line), job.command());
         assert_eq!(every(&line), Some(job.every));
     }
 

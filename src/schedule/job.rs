@@ -6,10 +6,12 @@ use crate::consent::{self, Consent, FileState, Rule};
 use crate::host_settings;
 use crate::id;
 use crate::paths::Paths;
-use crate::settings::{CONNECTION_STRING, Settings};
+use crate::settings::{CONNECTION_STRING, Limits, Settings};
 use anyhow::{Context, Result, bail};
+use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// The way to the network.
 const PROXIES: [&str; 8] = [
@@ -40,6 +42,8 @@ pub struct Job {
     pub(super) program: String,
     /// The full path of the data folder.
     pub(super) data_dir: String,
+    /// How long a pass may take.
+    pub(super) deadline: Duration,
     /// The variables of now that the run must see, by name.
     pub(super) variables: Vec<(String, String)>,
     /// A number that differs from machine to machine, and is the same tomorrow.
@@ -62,6 +66,7 @@ impl Job {
             every,
             program: plain(&program, "this program")?,
             data_dir: plain(paths.data(), "the data folder")?,
+            deadline: deadline(app, &paths),
             variables: Vec::new(),
             spread: spread(app, paths.data()),
             notes: Vec::new(),
@@ -157,6 +162,15 @@ impl Job {
     }
 }
 
+/// How long a pass may take that knows no variable of now.
+fn deadline(app: &str, paths: &Paths) -> Duration {
+    let env = Env::from([(CONNECTION_STRING.to_owned(), ANY_CONNECTION.to_owned())]);
+    let settings = Settings::resolve(&Upload::default(), app, paths, &env);
+    settings
+        .map_or_else(|_| Limits::default(), |settings| settings.limits)
+        .deadline
+}
+
 /// Whether this variable alone turns the telemetry of the application off.
 fn says_off(name: &str, value: &str, app: &str) -> bool {
     let alone = Env::from([(name.to_owned(), value.to_owned())]);
@@ -185,12 +199,15 @@ fn spread(app: &str, data: &Path) -> u32 {
     u32::from_str_radix(digits, 16).unwrap_or_default()
 }
 
-/// cargo's own folders.
+/// cargo's own folders: `target/release`, or for another machine `target/<machine>/release`.
 fn is_build(program: &Path) -> bool {
     let names: Vec<_> = program.iter().collect();
-    names
-        .windows(2)
-        .any(|pair| pair[0] == "target" && (pair[1] == "debug" || pair[1] == "release"))
+    let is_profile =
+        |name: Option<&&OsStr>| name.is_some_and(|name| *name == "debug" || *name == "release");
+    let is_target = |(at, name): (usize, &&OsStr)| {
+        *name == "target" && (is_profile(names.get(at + 1)) || is_profile(names.get(at + 2)))
+    };
+    names.iter().enumerate().any(is_target)
 }
 
 fn plain(path: &Path, what: &str) -> Result<String> {
@@ -214,6 +231,7 @@ pub(super) mod tests {
             every: Every::of_minutes(60),
             program: "/home/a b/100%/it's/$x/telemetry-upload".to_owned(),
             data_dir: "/home/a b/<&>/\"data\"/$HOME".to_owned(),
+            deadline: Duration::from_secs(3600),
             variables: vec![
                 (
                     "HTTPS_PROXY".to_owned(),
@@ -245,7 +263,12 @@ pub(super) mod tests {
         for (path, expected) in [
             ("/a/target/debug/telemetry-upload", true),
             ("/a/target/release/telemetry-upload", true),
+            (
+                "/a/target/x86_64-unknown-linux-musl/release/telemetry-upload",
+                true,
+            ),
             ("/a/target/telemetry-upload", false),
+            ("/a/release/telemetry-upload", false),
             ("/home/a/.local/bin/telemetry-upload", false),
         ] {
             assert_eq!(is_build(Path::new(path)), expected, "{path}");

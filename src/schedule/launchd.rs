@@ -10,8 +10,7 @@ const HEAD: &str = "\
 ";
 
 /// Its processes stand behind everything else.
-const RESTRAINT: &str = "\
-    <key>RunAtLoad</key>
+const RESTRAINT: &str = "    <key>RunAtLoad</key>
     <false/>
     <key>ProcessType</key>
     <string>Background</string>
@@ -71,10 +70,13 @@ pub(super) fn every(agent: &str) -> Option<Every> {
     Some(Every::of_minutes(seconds / 60))
 }
 
-/// The program that it starts.
-pub(super) fn program(agent: &str) -> Option<String> {
-    let after = agent.split("<key>ProgramArguments</key>").nth(1)?;
-    Some(quote::from_xml(between(after, "<string>", "</string>")?))
+/// The program that it starts, and its arguments.
+pub(super) fn command(agent: &str) -> Vec<String> {
+    let after = agent.split("<key>ProgramArguments</key>").nth(1);
+    let array = after.and_then(|after| between(after, "<array>", "</array>"));
+    let strings = array.unwrap_or_default().split("<string>").skip(1);
+    let words = strings.filter_map(|string| string.split("</string>").next());
+    words.map(quote::from_xml).collect()
 }
 
 fn between<'a>(text: &'a str, open: &str, close: &str) -> Option<&'a str> {
@@ -106,7 +108,7 @@ mod tests {
             text.contains("<string>/home/a b/&lt;&amp;&gt;/\"data\"/$HOME</string>"),
             "{text}"
         );
-        assert_eq!(program(&text), Some(job.program.clone()));
+        assert_eq!(command(&text), job.command());
         assert_eq!(every(&text), Some(job.every));
         assert!(is_ours(&text, "my-tool") && !is_ours(&text, "my"));
     }

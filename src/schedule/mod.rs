@@ -24,13 +24,13 @@ mod systemd;
 mod tool;
 
 pub use change::{install, remove};
-pub use choose::{choose, choose_to_print};
+pub use choose::{choose, choose_for_elsewhere};
 pub use every::Every;
 pub use job::Job;
 pub use orders::{by_hand, to_undo_by_hand};
 pub use place::Change;
 pub use plan::{to_install, to_remove};
-pub use survey::{Found, found, look};
+pub use survey::{Found, found, json, look, words};
 
 use anyhow::{Result, bail};
 use std::collections::BTreeMap;

@@ -4,12 +4,10 @@ use super::quote;
 use super::{Every, Job};
 use anyhow::{Result, bail};
 
-/// Where its processes stand behind everything else, and how long one of them may take: a pass ends by
-/// itself after five minutes.
+/// Its processes stand behind everything else.
 const RESTRAINT: &str = "\
 Nice=10
 IOSchedulingClass=idle
-TimeoutStartSec=6min
 SuccessExitStatus=75
 NoNewPrivileges=yes
 ";
@@ -57,14 +55,11 @@ pub(super) fn service(job: &Job) -> Result<String> {
     );
     for (name, value) in &job.variables {
         let assignment = quote::systemd(&format!("{name}={value}"));
-        text.extend([
-            "Environment=",
-            &assignment,
-            "
-",
-        ]);
+        text.extend(["Environment=", &assignment, "\n"]);
     }
-    Ok(text + RESTRAINT)
+    // A pass ends by itself; a minute later, one that does not is ended.
+    let seconds = job.deadline.as_secs() + 60;
+    Ok(format!("{text}TimeoutStartSec={seconds}s\n{RESTRAINT}"))
 }
 
 /// When it runs.
@@ -86,10 +81,16 @@ pub(super) fn every(timer: &str) -> Option<Every> {
     Every::parse(value(timer, "OnUnitActiveSec=")?).ok()
 }
 
-/// The program that a unit of ours starts.
-pub(super) fn program(service: &str) -> Option<String> {
-    let words = quote::words(value(service, "ExecStart=")?);
-    Some(words.first()?.replace("%%", "%"))
+/// The program that a unit of ours starts, and its arguments.
+pub(super) fn command(service: &str) -> Vec<String> {
+    let words = quote::words(value(service, "ExecStart=").unwrap_or_default());
+    let words = words.iter().map(|word| word.replace("%%", "%"));
+    // In the program's own path a `$` is nothing in particular.
+    let meant = |(at, word): (usize, String)| match at {
+        0 => word,
+        _ => word.replace("$$", "$"),
+    };
+    words.enumerate().map(meant).collect()
 }
 
 fn value<'a>(unit: &'a str, key: &str) -> Option<&'a str> {
@@ -116,7 +117,7 @@ mod tests {
             )),
             "{unit}"
         );
-        assert_eq!(program(&unit), Some(job.program.clone()));
+        assert_eq!(command(&unit), job.command());
         assert_eq!(every(&timer(&job)), Some(job.every));
         assert!(is_ours(&unit, "my-tool") && !is_ours(&unit, "my"));
     }

@@ -2,13 +2,14 @@
 //! that sees every request and may do something at any moment of it. Whatever a test does not
 //! mention on standard output or standard error makes it fail.
 
+use crate::tools::file;
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::Write;
 use std::ops::Range;
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
@@ -240,6 +241,22 @@ impl Sandbox {
             .unwrap();
         file.set_modified(std::time::SystemTime::now() - Duration::from_secs(seconds))
             .unwrap();
+    }
+
+    /// With stand-ins for every scheduler before the programs of this machine: whose schedules those have is
+    /// no test's business.
+    pub fn with_stand_ins(self) -> Sandbox {
+        let folder = self.home.path().join("stand-ins");
+        fs::create_dir(&folder).unwrap();
+        for (stand_in, name) in [
+            ("scheduler", "systemctl"),
+            ("scheduler", "launchctl"),
+            ("crontab", "crontab"),
+        ] {
+            symlink(file("tests/fake").join(stand_in), folder.join(name)).unwrap();
+        }
+        let path = format!("{}:/usr/sbin:/usr/bin:/sbin:/bin", folder.display());
+        self.env("PATH", &path)
     }
 
     pub fn command(&self, args: &[&str]) -> Command {
@@ -622,6 +639,10 @@ impl Ran<'_> {
             ("[AGE]", r"the oldest (?<redacted>\d+ seconds?) old"),
             ("[SERVER]", r"(127\.0\.0\.1|localhost):\d+"),
             ("[DURATION]", r"\d+ ms"),
+            (
+                "[ARCH]",
+                r"version: telemetry-upload [^ ]+ [a-z]+ (?<redacted>\w+)",
+            ),
         ];
         for (name, pattern) in patterns {
             names

@@ -11,7 +11,7 @@ use snapbox::str;
 use std::fs;
 use std::io::Write;
 use std::os::unix::fs::{PermissionsExt, symlink};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 
 /// A home where the program is installed, and where these schedulers are.
@@ -259,6 +259,7 @@ fn a_real_systemd_runs_a_pass_with_all_that_was_written_down() {
     let machine = Machine::with(&[]);
     let odd = machine.at("b 100% $x ;&");
     fs::create_dir(&odd).unwrap();
+    symlink(file("tests/fake/crontab"), odd.join("crontab")).unwrap();
     fs::rename(
         machine.at("bin/telemetry-upload"),
         odd.join("telemetry-upload"),
@@ -502,9 +503,9 @@ would make [HOME]/.config/systemd/user/telemetry-upload-atomic.service:
 + [Service]
 + Type=oneshot
 + ExecStart="[HOME]/bin/telemetry-upload" "--app" "atomic" "--data-dir" "[HOME]/.local/share/atomic"
++ TimeoutStartSec=360s
 + Nice=10
 + IOSchedulingClass=idle
-+ TimeoutStartSec=6min
 + SuccessExitStatus=75
 + NoNewPrivileges=yes
 would make [HOME]/.config/systemd/user/telemetry-upload-atomic.timer:
@@ -718,7 +719,7 @@ systemd  every 1h, but [HOME]/gone/telemetry-upload is not there: [HOME]/.config
 launchd  not installed
 cron     not installed
 --- stderr
-telemetry-upload: a schedule starts nothing: install the program again, then telemetry-upload schedule install
+telemetry-upload: a schedule starts nothing: install the program again, then telemetry-upload schedule install --scheduler systemd --every 1h --app atomic --data-dir [HOME]/.local/share/atomic
 --- exit 0
 
 "#]]);
@@ -734,15 +735,158 @@ telemetry-upload: a schedule starts nothing: install the program again, then tel
 
 #[test]
 fn a_build_folder_is_no_place_to_be_scheduled_from() {
+    for (folder, expected) in [
+        ("target/debug", true),
+        ("target/another-machine/release", true),
+        ("target", false),
+        ("release", false),
+    ] {
+        let machine = Machine::with(&["systemctl"]);
+        fs::create_dir_all(machine.at(folder)).unwrap();
+        let program = machine.at(folder).join("telemetry-upload");
+        // A copy that this process had written itself, another thread's child could still hold open.
+        let copied = Command::new("cp").arg(BINARY).arg(&program).status();
+        assert!(copied.unwrap().success());
+        let output = Command::new(program)
+            .args(["schedule", "install"])
+            .env_clear()
+            .envs(&machine.sandbox.env)
+            .output()
+            .unwrap();
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(
+            stderr.contains("is in a folder of builds"),
+            expected,
+            "{folder} {stderr}"
+        );
+    }
+}
+
+#[test]
+fn a_schedule_whose_making_was_cut_off_can_be_taken_out() {
     let machine = Machine::with(&["systemctl"]);
-    fs::remove_file(machine.at("bin/telemetry-upload")).unwrap();
-    let (_, stderr) = machine.run("schedule install", 0);
-    let is_build = Path::new(BINARY).iter().any(|name| name == "target");
-    assert_eq!(
-        stderr.contains("is in a folder of builds"),
-        is_build,
-        "{stderr}"
+    let before = machine.sandbox.files();
+    machine.run("schedule install", 0);
+    fs::remove_file(machine.at(UNITS[1])).unwrap();
+    // As systemctl does with a timer that does not exist.
+    let fails = "systemctl --user disable --now telemetry-upload-atomic.timer";
+    machine.write("bin/fails", fails);
+    machine.run("schedule remove", 0);
+    machine.told();
+    fs::remove_file(machine.at("bin/fails")).unwrap();
+    assert_eq!(machine.sandbox.files(), before);
+}
+
+#[test]
+fn a_schedule_that_cannot_be_read_is_not_said_to_be_none() {
+    let machine = Machine::with(&["crontab"]);
+    machine.write("bin/tab", "# BEGIN telemetry-upload atomic\n");
+    let why = "cron: unclear: the crontab does not hold";
+    let (stdout, _) = machine.run("status", 0);
+    assert!(stdout.contains(&format!("Schedule     {why}")), "{stdout}");
+    let (stdout, _) = machine.run("doctor", 0);
+    assert!(
+        stdout.contains(&format!("warning  schedule: {why}")),
+        "{stdout}"
     );
+    let (stdout, _) = machine.run("status --json", 0);
+    let status: Value = serde_json::from_str(&stdout).unwrap();
+    assert_eq!(status["schedules"][0]["status"], "unclear");
+}
+
+#[test]
+fn a_dead_schedule_is_made_anew_as_it_was() {
+    for scheduler in ["systemd", "launchd", "cron"] {
+        let machine = Machine::with(&["systemctl", "launchctl", "crontab"]);
+        let folder = machine.at("a $folder & it's 100%");
+        let folder = folder.to_str().unwrap();
+        let terms = [
+            "schedule",
+            "install",
+            "--scheduler",
+            scheduler,
+            "--every",
+            "6h",
+            "--app",
+            "my-tool",
+            "--data-dir",
+            folder,
+        ];
+        let (code, _, stderr) = machine.sandbox.run(&terms).outputs();
+        assert_eq!(code, 0, "{stderr}");
+        let files = || {
+            machine.told();
+            machine.sandbox.files()
+        };
+        let alive = files();
+        for name in alive.keys() {
+            let text = machine.read(name);
+            if !name.starts_with("data") && text.contains("bin/telemetry-upload") {
+                machine.write(
+                    name,
+                    text.replace("bin/telemetry-upload", "gone/telemetry-upload"),
+                );
+            }
+        }
+        assert_ne!(files(), alive, "{scheduler}");
+        let (_, stderr) = machine.run("schedule status --app my-tool", 0);
+        let again = stderr.split_once(", then ").unwrap().1.trim();
+        // A report of doctor names no home.
+        let (_, report, _) = machine
+            .sandbox
+            .run(&["doctor", "--app", "my-tool"])
+            .outputs();
+        let named = format!(
+            "schedule install --scheduler {scheduler} --every 6h --app my-tool --data-dir ~/'a $f"
+        );
+        assert!(report.contains(&named), "{named}\n{report}");
+        let output = Command::new("/bin/sh")
+            .args(["-c", again])
+            .env_clear()
+            .envs(&machine.sandbox.env)
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{again} {output:?}");
+        assert_eq!(files(), alive, "{scheduler}");
+    }
+}
+
+#[test]
+fn systemd_gives_a_pass_the_time_that_it_may_take() {
+    let machine = Machine::with(&["systemctl"]);
+    for (config, expected) in [
+        (r#"{}"#, "TimeoutStartSec=360s"),
+        (
+            r#"{"limits": {"deadlineS": 3600}}"#,
+            "TimeoutStartSec=3660s",
+        ),
+        (r#"{"limits": {"deadlineS": "x"}}"#, "TimeoutStartSec=360s"),
+    ] {
+        machine.sandbox.write("config.json", config);
+        let (stdout, _) = machine.run("schedule print --scheduler systemd", 0);
+        assert!(stdout.lines().any(|line| line == expected), "{stdout}");
+    }
+}
+
+#[test]
+fn what_is_printed_is_what_would_be_installed_or_is_said_to_be_for_elsewhere() {
+    let machine = Machine::with(&["systemctl", "crontab"]);
+    let (stdout, stderr) = machine.run("schedule print", 0);
+    assert!(
+        stdout.contains(".timer") && stderr.is_empty(),
+        "{stdout}{stderr}"
+    );
+    machine.write("bin/fails", "systemctl --user show-environment");
+    let (stdout, stderr) = machine.run("schedule print", 0);
+    assert!(
+        stdout.contains("crontab -e") && stderr.is_empty(),
+        "{stdout}{stderr}"
+    );
+    fs::remove_file(machine.at("bin/crontab")).unwrap();
+    let (stdout, stderr) = machine.run("schedule print", 0);
+    assert!(stdout.contains(".timer"), "{stdout}");
+    let expected = "telemetry-upload: no scheduler answers here; this is for systemd elsewhere\n";
+    assert_eq!(stderr, expected);
 }
 
 #[test]
@@ -804,9 +948,9 @@ Description=Send the waiting usage telemetry of atomic
 [Service]
 Type=oneshot
 ExecStart="[HOME]/bin/telemetry-upload" "--app" "atomic" "--data-dir" "[HOME]/.local/share/atomic"
+TimeoutStartSec=360s
 Nice=10
 IOSchedulingClass=idle
-TimeoutStartSec=6min
 SuccessExitStatus=75
 NoNewPrivileges=yes
 
@@ -853,7 +997,7 @@ Write this to [HOME]/Library/LaunchAgents/telemetry-upload.atomic.plist:
     </array>
     <key>StartInterval</key>
     <integer>3600</integer>
-<key>RunAtLoad</key>
+    <key>RunAtLoad</key>
     <false/>
     <key>ProcessType</key>
     <string>Background</string>

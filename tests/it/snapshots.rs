@@ -2,6 +2,7 @@
 //! held beside their own tests.
 
 use crate::kit::{Sandbox, event, event_aged};
+use crate::tools;
 use chrono::TimeDelta;
 use snapbox::str;
 
@@ -179,6 +180,9 @@ telemetry-upload: nothing is recorded, telemetry is off: DO_NOT_TRACK is set
 
 #[test]
 fn hooks_say_what_they_changed() {
+    if !tools::is_not_installed() {
+        return;
+    }
     let sandbox = Sandbox::new();
     sandbox.run(&["hooks", "status"]).says(str![[r#"
 claude    user     not installed   [HOME]/.claude/settings.json

@@ -484,6 +484,9 @@ Next: set the clock right; until then no event is dropped for its age
 
 #[test]
 fn the_hooks_do_not_find_the_program() {
+    if !tools::is_not_installed() {
+        return;
+    }
     let sandbox = Sandbox::new().env("PATH", "/nowhere");
     let _ = sandbox
         .run(&["hooks", "install", "--host", "claude"])
@@ -521,7 +524,7 @@ fn the_schedule_starts_a_program_that_is_gone() {
     }
     sandbox.run(&["status"]).says(str![[r#"
 The schedule (systemd) does nothing: every 1h, but /nowhere/telemetry-upload is not there.
-Next: make it anew: telemetry-upload schedule install
+Next: make it anew: telemetry-upload schedule install --scheduler systemd --every 1h --app atomic --data-dir [HOME]/.local/share/atomic
 
 Telemetry    on, for atomic
 Goes to      [SERVER]
@@ -550,20 +553,17 @@ Next: mend it; telemetry-upload doctor looks closer
 
 /// Looks from within a mount namespace that this has set up; none where that cannot be done.
 fn within(sandbox: &Sandbox, setup: &str) -> Option<Output> {
-    let unshare = tools::find("unshare")?;
+    let unshare = tools::unshare()?;
     let script = format!("set -e; cd \"$DATA\"; {setup}; exec \"$BINARY\" status");
     let output = Command::new(unshare)
         .args(["--mount", "sh", "-c", &script])
         .env_clear()
         .envs(&sandbox.env)
-        .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
         .env("DATA", sandbox.data())
         .env("BINARY", BINARY)
         .output()
         .unwrap();
-    // Not everybody may mount.
-    let may_not = String::from_utf8_lossy(&output.stderr).contains("unshare");
-    (!may_not).then_some(output)
+    Some(output)
 }
 
 fn first_line(output: &Output) -> String {
@@ -574,7 +574,7 @@ fn first_line(output: &Output) -> String {
 
 #[test]
 fn the_disk_is_full() {
-    let sandbox = Sandbox::new();
+    let sandbox = Sandbox::new().with_stand_ins();
     let setup = "cp telemetry.json /dev/shm/consent.$$; mount -t tmpfs -o size=64k tmpfs \"$DATA\"; \
                  cd \"$DATA\"; mv /dev/shm/consent.$$ telemetry.json; chmod 700 .";
     let Some(output) = within(&sandbox, setup) else {
@@ -590,7 +590,7 @@ fn the_disk_is_full() {
 
 #[test]
 fn the_folder_is_read_only() {
-    let sandbox = Sandbox::new().line(&event("a"));
+    let sandbox = Sandbox::new().line(&event("a")).with_stand_ins();
     let setup =
         "mount --bind \"$DATA\" \"$DATA\"; mount -o remount,bind,ro \"$DATA\"; cd \"$DATA\"";
     let Some(output) = within(&sandbox, setup) else {
