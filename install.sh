@@ -18,7 +18,7 @@ Running it again replaces what it installed, and repairs what was cut off.
   --dry-run           say what would be done, and do nothing
   --quiet             say only what went wrong
   --uninstall         take away everything that this script has installed
-  --purge             with --uninstall: what is recorded of the application, too
+  --purge             with --uninstall: what is recorded of the application, too; not its settings
   -h, --help          this
 TEXT
 }
@@ -49,6 +49,7 @@ read_flags() {
     binary=${TELEMETRY_UPLOAD_BINARY:-}
     app=${TELEMETRY_UPLOAD_APP:-atomic}
     hosts='' every='' completions='' dry_run='' quiet='' uninstall='' purge='' trouble=0
+    kept='the settings and the data'
     while [ $# -gt 0 ]; do
         flag=$1
         shift
@@ -102,6 +103,8 @@ take_value() {
             ;;
     esac
 }
+
+all_hosts='claude copilot codex opencode gemini cursor'
 
 is_host() {
     case $1 in
@@ -184,9 +187,12 @@ make_folder() {
     mkdir -- "$1" || fail "cannot make the folder $1"
 }
 
-# Puts what stands in the file $1 in the place $2 by a rename: who runs the old one, or reads it, keeps it.
+# Puts what is half-written in its place $1 by a rename: who runs the old one, or reads it, keeps it. What was
+# there before is not ours before that.
 put() {
-    mv -f -- "$1" "$2" || fail "cannot put $2 in its place"
+    note "file $1"
+    mv -f -- "$(half "$1")" "$1" || fail "cannot put $1 in its place"
+    forget "file $(half "$1")"
 }
 
 # The one name under which anything half-written lies beside its place.
@@ -196,7 +202,7 @@ half() {
 
 check_place() {
     [ ! -d "$1" ] || fail "cannot install $1: it is a folder"
-    note "file $1"
+    note "file $(half "$1")"
     make_folder "${1%/*}"
     [ -w "${1%/*}" ] || fail "cannot install into ${1%/*}: it is not yours to write"
 }
@@ -210,8 +216,19 @@ build() {
         say "would build $binary"
         return 0
     fi
+    # For another machine it would be built in another folder, and not run here.
+    unset CARGO_BUILD_TARGET
     cargo build ${quiet:+--quiet} --release --locked --manifest-path "$here/Cargo.toml" \
         --target-dir "${CARGO_TARGET_DIR:-$here/target}" || fail 'the build failed; nothing was installed'
+    [ -f "$binary" ] ||
+        fail "cargo has built no $binary; where build.target in its configuration is the reason, name the program with --binary"
+}
+
+is_telemetry_upload() {
+    case $("$1" --version </dev/null 2>/dev/null || true) in
+        'telemetry-upload '*) return 0 ;;
+        *) return 1 ;;
+    esac
 }
 
 install_program() {
@@ -222,8 +239,10 @@ install_program() {
     [ -f "$binary" ] || fail "there is no program $binary"
     check_place "$installed"
     new=$(half "$installed")
-    if cmp -s -- "$binary" "$installed" && [ -x "$installed" ]; then
+    if cmp -s -- "$binary" "$installed" && is_telemetry_upload "$installed"; then
         rm -f -- "$new"
+        note "file $installed"
+        forget "file $new"
         say "already there: $installed"
         return 0
     fi
@@ -232,14 +251,11 @@ install_program() {
         rm -f -- "$new"
         fail "cannot write $new"
     fi
-    case $("$new" --version </dev/null 2>/dev/null || true) in
-        'telemetry-upload '*) ;;
-        *)
-            rm -f -- "$new"
-            fail "$binary is not telemetry-upload, or does not run here; nothing was replaced"
-            ;;
-    esac
-    put "$new" "$installed"
+    if ! is_telemetry_upload "$new"; then
+        rm -f -- "$new"
+        fail "$binary is not telemetry-upload, or does not run here; nothing was replaced"
+    fi
+    put "$installed"
     say "installed $installed"
 }
 
@@ -254,7 +270,7 @@ install_printed() {
     check_place "$place"
     new=$(half "$place")
     if "$installed" "$@" </dev/null >"$new"; then
-        put "$new" "$place"
+        put "$place"
         say "installed $place"
     else
         rm -f -- "$new"
@@ -276,9 +292,13 @@ have_done() {
     shift
     if [ -n "$dry_run" ]; then
         say "would run: telemetry-upload $*"
+        if is_telemetry_upload "$program"; then
+            said=$("$program" "$@" --dry-run </dev/null 2>&1 >/dev/null) || complain "this would fail: $said"
+        fi
         return 0
     fi
     note "$remembered"
+    say "running: telemetry-upload $*"
     run_installed "$@" || complain "this failed: telemetry-upload $*"
 }
 
@@ -295,6 +315,8 @@ install_all() {
     [ -n "$dry_run" ] || open_manifest
     install_program
     program=$installed
+    # What is not installed yet can be asked where it is.
+    if [ -n "$dry_run" ] && [ -f "$binary" ]; then program=$binary; fi
     [ -z "$completions" ] || install_completions
     for host in $hosts; do
         have_done "hooks $host $app" hooks install --host "$host" --app="$app"
@@ -328,7 +350,7 @@ is_ours() {
         'file /'*'/zsh/site-functions/_telemetry-upload') return 0 ;;
         'file /'*'/fish/vendor_completions.d/telemetry-upload.fish') return 0 ;;
         'file /'*'/man/man1/telemetry-upload.1') return 0 ;;
-        'file /'*'/telemetry-upload') return 0 ;;
+        'file /'*'/telemetry-upload' | 'file /'*'/.telemetry-upload.new') return 0 ;;
         'folder /'*) is_above_ours "${1#folder }" ;;
         'hooks '*' '*)
             words=${1#hooks }
@@ -360,17 +382,19 @@ uninstall_all() {
             rmdir -- "${manifest%/*}" 2>/dev/null || true
         fi
         say "nothing to uninstall: there is no $manifest"
+        say_what_stays
         return 0
     fi
     while IFS= read -r line; do
         is_ours "$line" ||
             fail "$manifest holds a line that this script does not write: $line; nothing was removed; take that line out"
     done <"$manifest"
+    find_program
+    doings=$(grep -E '^(hooks|schedule) ' "$manifest" || true; list_doings_by_hand)
     if [ -n "$dry_run" ]; then
         say_what_would_go
         return 0
     fi
-    find_program
     undo_doings
     [ -z "$purge" ] || purge_data
     # Without the program nothing of this could be done later.
@@ -382,12 +406,25 @@ uninstall_all() {
 say_what_would_go() {
     while IFS= read -r line; do
         case $line in
-            'file '*) say "would remove ${line#file }" ;;
-            'hooks '*) say "would take out the hooks of ${line#hooks }" ;;
+            'hooks '*)
+                words=${line#hooks }
+                say "would take out the hooks of ${words%% *} for ${words#* }"
+                ;;
             'schedule '*) say "would remove the schedule of ${line#schedule }" ;;
         esac
+    done <<LINES
+$doings
+LINES
+    if [ -n "$purge" ]; then
+        say "would run: telemetry-upload purge --yes --app=$app"
+        kept='the settings and the answer'
+    fi
+    while IFS= read -r line; do
+        case $line in
+            */.telemetry-upload.new) ;;
+            'file '*) say "would remove ${line#file }" ;;
+        esac
     done <"$manifest"
-    if [ -n "$purge" ]; then say "would run: telemetry-upload purge --yes --app=$app"; fi
     say_what_stays
 }
 
@@ -402,8 +439,27 @@ find_program() {
     done <"$manifest"
 }
 
+# What somebody has had the program do besides for this application, which would stay without a program: in
+# the manifest's words.
+list_doings_by_hand() {
+    [ -n "$program" ] || return 0
+    for host in $all_hosts; do
+        list_if_there "hooks $host $app" hooks uninstall --host "$host" --app="$app"
+    done
+    list_if_there "schedule $app" schedule remove --app="$app"
+}
+
+list_if_there() {
+    if grep -Fqx -- "$1" "$manifest"; then return 0; fi
+    listed=$1
+    shift
+    case $("$program" "$@" --dry-run </dev/null 2>/dev/null || true) in
+        'would change nothing'*) ;;
+        'would '*) printf '%s\n' "$listed" ;;
+    esac
+}
+
 undo_doings() {
-    doings=$(grep -E '^(hooks|schedule) ' "$manifest" || true)
     while IFS= read -r line; do
         case $line in
             'hooks '*)
@@ -433,7 +489,14 @@ purge_data() {
     if [ -z "$program" ]; then
         complain 'cannot purge: the program is gone; install it again, or name one with --binary'
     else
-        run_installed purge --yes --app="$app" || complain "this failed: telemetry-upload purge --yes --app=$app"
+        # Not what it says of the telemetry's going on.
+        if said=$("$program" purge --yes --app="$app" </dev/null); then
+            say "${said%%
+*}"
+            kept='the settings and the answer'
+        else
+            complain "this failed: telemetry-upload purge --yes --app=$app"
+        fi
     fi
 }
 
@@ -443,7 +506,7 @@ remove_files() {
             'file '*)
                 file=${line#file }
                 rm -f -- "$(half "$file")" "$file" || fail "cannot remove $file"
-                say "removed $file"
+                [ "$file" = "$(half "$file")" ] || say "removed $file"
                 ;;
         esac
     done <"$manifest"
@@ -459,9 +522,18 @@ LINES
 
 say_what_stays() {
     data=${TELEMETRY_UPLOAD_DATA_DIR:-$data_home/$app}
+    if [ ! -d "$data" ]; then data="${HOME:-}/Library/Application Support/$app"; fi
     if [ -d "$data" ]; then
-        say "kept: $data, the settings and the data of $app"
+        say "kept: $data, $kept of $app; to delete them, with all else that $app has there: rm -r $(quoted "$data")"
     fi
+}
+
+# A path as it is written in a shell.
+quoted() {
+    case $1 in
+        *[!A-Za-z0-9/._-]*) printf "'%s'\n" "$(printf '%s\n' "$1" | sed "s/'/'\\\\''/g")" ;;
+        *) printf '%s\n' "$1" ;;
+    esac
 }
 
 main() {

@@ -40,7 +40,9 @@ impl Home {
         fs::copy(file("install.sh"), home.root.path().join("copy/install.sh")).unwrap();
         home.write(".claude/settings.json", "{\n  \"model\": \"x\"\n}\n");
         home.write(".local/share/atomic/telemetry.json", CONSENT);
+        // Nobody's own schedules are this test's business.
         home.stand_in("scheduler", "systemctl");
+        home.stand_in("crontab", "crontab");
         let path = format!("{}:/usr/bin:/bin", home.root.path().join("tools").display());
         let home_dir = home.at("").display().to_string();
         home.env("HOME", home_dir.trim_end_matches('/'))
@@ -55,6 +57,16 @@ impl Home {
     fn stand_in(&self, fake: &str, name: &str) {
         let link = self.root.path().join("tools").join(name);
         symlink(file("tests/fake").join(fake), link).unwrap();
+    }
+
+    /// On a machine that has these programs only, and no scheduler.
+    fn bare(self) -> Home {
+        let folder = self.root.path().join("bare");
+        fs::create_dir(&folder).unwrap();
+        for name in ["dirname", "sed", "grep", "cat", "cmp", "rm"] {
+            symlink(find(name).unwrap(), folder.join(name)).unwrap();
+        }
+        self.env("PATH", folder.to_str().unwrap())
     }
 
     fn at(&self, name: &str) -> PathBuf {
@@ -151,7 +163,10 @@ fn what_was_installed_is_taken_away_and_nothing_else_in_every_shell() {
         let (code, stdout, _) = home.run(&ALL);
         assert_eq!(code, Some(0), "{shell:?} {stdout}");
         assert!(
-            stdout.starts_with("installed [HOME]/.local/bin/telemetry-upload\n"),
+            stdout.starts_with(
+                "installed [HOME]/.local/bin/telemetry-upload\n\
+                 running: telemetry-upload hooks install --host claude --app=atomic\n"
+            ),
             "{stdout}"
         );
         assert!(
@@ -180,7 +195,8 @@ fn what_was_installed_is_taken_away_and_nothing_else_in_every_shell() {
         let said = home.succeed(&["--uninstall"]);
         assert!(
             said.ends_with(
-                "kept: [HOME]/.local/share/atomic, the settings and the data of atomic\n"
+                "kept: [HOME]/.local/share/atomic, the settings and the data of atomic; to delete them, with \
+                 all else that atomic has there: rm -r '[HOME]/.local/share/atomic'\n"
             ),
             "{said}"
         );
@@ -188,9 +204,15 @@ fn what_was_installed_is_taken_away_and_nothing_else_in_every_shell() {
         // Whose it is, is not ours to say.
         after.remove(&home.at(".config"));
         assert_eq!(after, before, "{shell:?}");
+        let said = home.succeed(&["--uninstall", "--purge"]);
+        let (nothing, kept) = said.split_once('\n').unwrap();
         assert_eq!(
-            home.succeed(&["--uninstall"]),
-            format!("nothing to uninstall: there is no [HOME]/{MANIFEST}\n")
+            nothing,
+            format!("nothing to uninstall: there is no [HOME]/{MANIFEST}")
+        );
+        assert!(
+            kept.contains("the settings and the data of atomic; to delete them"),
+            "{kept}"
         );
     }
 }
@@ -203,7 +225,10 @@ fn the_program_is_built_where_cargo_is_told_to() {
         fs::write(home.root.path().join("copy/Cargo.toml"), "").unwrap();
         let target = home.at("a target").display().to_string();
         let fake = file("tests/fake/installed").display().to_string();
-        let home = home.env("CARGO_TARGET_DIR", &target).env("FAKE", &fake);
+        let home = home
+            .env("CARGO_TARGET_DIR", &target)
+            .env("CARGO_BUILD_TARGET", "another-machine")
+            .env("FAKE", &fake);
         assert!(
             home.succeed(&["--dry-run"])
                 .starts_with("would build [HOME]/a target/release/telemetry-upload\n")
@@ -455,7 +480,7 @@ fn what_is_in_the_way_is_named() {
 
 #[test]
 fn without_cargo_or_a_home_it_says_what_is_missing() {
-    let home = Home::new(&shells()[0]);
+    let home = Home::new(&shells()[0]).bare();
     let (code, _, stderr) = home.run(&[]);
     let cargo = "install.sh: cargo is not on the PATH; get a Rust toolchain from https://rustup.rs, or name a \
                  program that is built with --binary\n";
@@ -528,10 +553,111 @@ fn what_cannot_be_undone_keeps_the_program_for_another_try() {
     assert_eq!((code, stderr.as_str()), (Some(1), expected));
     fs::remove_file(home.at("fails")).unwrap();
     fs::remove_file(home.at("said")).unwrap();
-    home.succeed(&["--uninstall", "--purge", "--app=my-tool"]);
+    let said = home.succeed(&["--uninstall", "--purge", "--app=my-tool"]);
+    assert!(!said.contains("kept"), "{said}");
     let said = "hooks uninstall --host codex --app=my-tool\npurge --yes --app=my-tool\n";
     assert_eq!(home.read("said"), said);
     assert!(!home.at(".local/bin").exists());
+}
+
+#[test]
+fn a_build_that_went_elsewhere_is_explained() {
+    let home = Home::new(&shells()[0]);
+    home.stand_in("cargo", "cargo");
+    fs::write(home.root.path().join("copy/Cargo.toml"), "").unwrap();
+    let fake = file("tests/fake/installed").display().to_string();
+    let target = home.at("target").display().to_string();
+    let home = home
+        .env("CARGO_TARGET_DIR", &target)
+        .env("ELSEWHERE", "another-machine")
+        .env("FAKE", &fake);
+    let (code, _, stderr) = home.run(&[]);
+    let expected = "install.sh: cargo has built no [HOME]/target/release/telemetry-upload; where build.target in \
+                    its configuration is the reason, name the program with --binary\n";
+    assert_eq!((code, stderr.as_str()), (Some(1), expected));
+}
+
+#[test]
+fn a_file_that_was_there_before_a_failed_installation_stays() {
+    for shell in every_shell() {
+        let home = Home::new(&shell);
+        home.write("not it", "#!/bin/sh\necho something else\n");
+        home.write(".local/bin/telemetry-upload", "mine\n");
+        let before = home.tree();
+        let not_it = home.at("not it").display().to_string();
+        assert_eq!(home.run(&["--binary", &not_it]).0, Some(1), "{shell:?}");
+        home.succeed(&["--uninstall", "--dry-run"]);
+        home.succeed(&["--uninstall"]);
+        assert_eq!(home.tree(), before, "{shell:?}");
+    }
+}
+
+#[test]
+fn what_was_installed_by_hand_is_not_left_without_its_program() {
+    for shell in every_shell() {
+        let home = Home::new(&shell);
+        home.succeed(&["--binary", BINARY]);
+        let before = home.files();
+        for words in [
+            &["hooks", "install", "--host", "claude"][..],
+            &["hooks", "install", "--host", "codex"],
+            &["schedule", "install"],
+        ] {
+            let output = Command::new(home.at(".local/bin/telemetry-upload"))
+                .args(words)
+                .env_clear()
+                .envs(&home.env)
+                .output()
+                .unwrap();
+            assert!(output.status.success(), "{output:?}");
+        }
+        assert_ne!(home.files(), before);
+        let would = home.succeed(&["--uninstall", "--dry-run"]);
+        let expected = "would take out the hooks of claude for atomic\n\
+                        would take out the hooks of codex for atomic\n\
+                        would remove the schedule of atomic\n\
+                        would remove [HOME]/.local/bin/telemetry-upload\n";
+        assert!(would.starts_with(expected), "{shell:?} {would}");
+        home.succeed(&["--uninstall"]);
+        let mut expected = before;
+        expected.retain(|path, _| {
+            *path != home.at(MANIFEST) && *path != home.at(".local/bin/telemetry-upload")
+        });
+        assert_eq!(home.files(), expected, "{shell:?}");
+    }
+}
+
+#[test]
+fn purging_says_what_it_deleted_what_stays_and_how_that_goes() {
+    let home = Home::called("it's a home", &shells()[0]);
+    home.write(".local/share/atomic/telemetry-events.jsonl", "a line\n");
+    home.succeed(&["--binary", BINARY]);
+    let stays = ", the settings and the answer of atomic; to delete them, with all else that atomic has there: \
+                 rm -r ";
+    let would = home.succeed(&["--uninstall", "--purge", "--dry-run"]);
+    assert!(would.contains(stays), "{would}");
+    let said = home.succeed(&["--uninstall", "--purge"]);
+    let root = home.env["HOME"].replace('\'', "'\\''");
+    let expected = format!(
+        "deleted 1 waiting event (buffers of 7 bytes)\nremoved [HOME]/.local/bin/telemetry-upload\n\
+         kept: [HOME]/.local/share/atomic{stays}'{root}/.local/share/atomic'\n"
+    );
+    assert_eq!(said, expected);
+    assert_eq!(home.read(".local/share/atomic/telemetry-events.jsonl"), "");
+    assert!(home.at(".local/share/atomic/telemetry.json").exists());
+}
+
+#[test]
+fn a_dry_run_says_what_would_fail() {
+    let home = Home::new(&shells()[0]).bare();
+    let (code, stdout, stderr) = home.run(&["--binary", BINARY, "--schedule", "--dry-run"]);
+    assert!(
+        stdout.ends_with("would run: telemetry-upload schedule install --every 1h --app=atomic\n"),
+        "{stdout}"
+    );
+    let expected = "install.sh: this would fail: telemetry-upload: there is no scheduler here";
+    assert!(stderr.starts_with(expected), "{stderr}");
+    assert_eq!(code, Some(1));
 }
 
 #[test]
