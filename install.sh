@@ -90,17 +90,29 @@ take_value() {
         --binary) binary=$2 ;;
         --app) app=$2 ;;
         --hooks)
-            hosts=$(printf '%s' "$2" | tr ',' ' ')
-            for host in $hosts; do
+            more=$(printf '%s' "$2" | tr ',' ' ')
+            [ -n "$(printf '%s' "$more" | tr -d ' ')" ] || wrong_usage '--hooks takes the names of agents, with a comma between them'
+            for host in $more; do
                 is_host "$host" || wrong_usage "no agent $host is known"
             done
+            hosts="$hosts $more"
             ;;
         --schedule)
             every=$2
-            case $every in
-                *[!0-9]*[mh] | [mh] | *[!mh]) wrong_usage '--schedule takes a time from 15m to 24h' ;;
-            esac
+            is_time "$every" || wrong_usage '--schedule takes a time from 15m to 24h'
             ;;
+    esac
+}
+
+is_time() {
+    number=${1%[mh]}
+    case $number in
+        '' | *[!0-9]* | ?????*) return 1 ;;
+    esac
+    case $1 in
+        *m) [ "$number" -ge 15 ] && [ "$number" -le 1440 ] ;;
+        *h) [ "$number" -ge 1 ] && [ "$number" -le 24 ] ;;
+        *) return 1 ;;
     esac
 }
 
@@ -122,6 +134,12 @@ is_app() {
 
 # Where everything is. A relative XDG_DATA_HOME is none, by its specification.
 find_places() {
+    case ${HOME:-/}${XDG_DATA_HOME:-} in
+        *'
+'*) fail 'a HOME or XDG_DATA_HOME with a line end in it cannot be installed into' ;;
+        /*) ;;
+        *) fail "HOME has to be an absolute path, and is $HOME" ;;
+    esac
     data_home=${HOME:+$HOME/.local/share}
     case ${XDG_DATA_HOME:-} in
         /*) data_home=$XDG_DATA_HOME ;;
@@ -135,7 +153,11 @@ find_places() {
     bin_dir=$(plain "$bin_dir")
     data_home=$(plain "$data_home")
     case $bin_dir/ in
+        //) wrong_usage 'name a folder below /' ;;
         */../*) wrong_usage "name the folder without '..': $bin_dir" ;;
+    esac
+    case $data_home/ in
+        */../*) fail "set HOME and XDG_DATA_HOME without '..': $data_home" ;;
     esac
     installed=$bin_dir/telemetry-upload
     manifest=$data_home/telemetry-upload/install-manifest
@@ -164,7 +186,7 @@ $lines"
 
 replace_manifest() {
     { printf '%s' "$1" >"$manifest.new" && mv -f -- "$manifest.new" "$manifest"; } ||
-        fail "cannot write $manifest"
+        fail "cannot write $manifest; if another install.sh is at work, run this again after it"
 }
 
 note() {
@@ -198,6 +220,12 @@ put() {
 # The one name under which anything half-written lies beside its place.
 half() {
     printf '%s/.telemetry-upload.new' "${1%/*}"
+}
+
+# Whether a file is there that this script did not put there.
+is_foreign() {
+    if [ ! -e "$1" ] && [ ! -L "$1" ]; then return 1; fi
+    ! grep -Fqx -- "file $1" "$manifest"
 }
 
 check_place() {
@@ -237,6 +265,10 @@ install_program() {
         return 0
     fi
     [ -f "$binary" ] || fail "there is no program $binary"
+    [ ! -d "$installed" ] || fail "cannot install $installed: it is a folder"
+    if is_foreign "$installed" && { [ -L "$installed" ] || ! is_telemetry_upload "$installed"; }; then
+        fail "$installed is there, and install.sh did not put it there; remove it, or name another folder with --bin-dir"
+    fi
     check_place "$installed"
     new=$(half "$installed")
     if cmp -s -- "$binary" "$installed" && is_telemetry_upload "$installed"; then
@@ -265,6 +297,10 @@ install_printed() {
     shift
     if [ -n "$dry_run" ]; then
         say "would install $place"
+        return 0
+    fi
+    if is_foreign "$place"; then
+        complain "$place is there, and install.sh did not put it there; it is left as it is"
         return 0
     fi
     check_place "$place"
@@ -385,6 +421,9 @@ uninstall_all() {
         say_what_stays
         return 0
     fi
+    [ -s "$manifest" ] || fail "$manifest is empty; nothing was removed; install again, then uninstall"
+    [ -z "$(tail -c 1 -- "$manifest")" ] ||
+        fail "the last line of $manifest has no end, and may be cut off; nothing was removed; mend it, or take it out"
     while IFS= read -r line; do
         is_ours "$line" ||
             fail "$manifest holds a line that this script does not write: $line; nothing was removed; take that line out"
@@ -510,9 +549,14 @@ remove_files() {
                 ;;
         esac
     done <"$manifest"
-    # The deepest first; what holds anything else stays.
+    # The deepest first; what holds anything else stays. The manifest goes before its own folders only.
     folders=$(sed -n 's/^folder //p' "$manifest" | sort -r)
+    remove_folders
     rm -f -- "$manifest.new" "$manifest" || fail "cannot remove $manifest"
+    remove_folders
+}
+
+remove_folders() {
     while IFS= read -r folder; do
         if [ -n "$folder" ]; then rmdir -- "$folder" 2>/dev/null || true; fi
     done <<LINES

@@ -3,7 +3,7 @@
 use crate::cli::Application;
 use crate::cli::{ScheduleAction, ScheduleInstall, ScheduleRemove, ScheduleStatus, ScheduleTerms};
 use crate::exit::Exit;
-use crate::schedule::{self, Change, Job, Scheduler};
+use crate::schedule::{self, Change, Job, Scheduler, Unasked};
 use crate::terminal;
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
@@ -109,10 +109,16 @@ fn remove(flags: &ScheduleRemove, env: &Env) -> Exit {
             .scheduler()
             .is_none_or(|asked_for| asked_for == *scheduler)
     };
-    let (mut exit, mut count) = (Exit::Done, 0);
+    let (mut exit, mut count, mut is_all) = (Exit::Done, 0, true);
     for scheduler in Scheduler::ALL.into_iter().filter(asked_for) {
         match remove_from(scheduler, flags, env) {
             Ok(places) => count += places,
+            // Many people may not use cron, and never did.
+            Err(err) if err.is::<Unasked>() && flags.by.scheduler().is_none() => {
+                let name = scheduler.name();
+                terminal::complain(&format!("nothing was taken out of {name}: {err:#}"));
+                is_all = false;
+            }
             Err(err) => {
                 let name = scheduler.name();
                 terminal::complain(&format!("cannot take the schedule out of {name}: {err:#}"));
@@ -121,8 +127,9 @@ fn remove(flags: &ScheduleRemove, env: &Env) -> Exit {
         }
     }
     if count == 0 && exit == Exit::Done {
+        let known = if is_all { "" } else { "known to be " };
         terminal::print(&format!(
-            "no pass of {app} is scheduled; nothing to take out"
+            "no pass of {app} is {known}scheduled; nothing to take out"
         ));
     }
     exit

@@ -95,7 +95,5 @@ fn remove_wish(app: &str, env: &Env) -> Result<()> {
     if fs::symlink_metadata(&link).is_ok_and(|found| found.is_symlink()) {
         fs::remove_file(&link).with_context(|| format!("cannot remove {}", link.display()))?;
     }
-    // Only if nothing else is in it.
-    let _ = fs::remove_dir(&wants);
     Ok(())
 }

@@ -141,7 +141,8 @@ fn find(crontab: &[u8], app: &str) -> Result<Option<(usize, usize)>> {
     let (begin, end) = (begin(app), end(app));
     let (mut begins, mut ends, mut offset) = (Vec::new(), Vec::new(), 0);
     for line in crontab.split_inclusive(|byte| *byte == b'\n') {
-        let text = line.strip_suffix(b"\n").unwrap_or(line);
+        // An editor of Windows' may have been at work.
+        let text = line.trim_ascii_end();
         if text == begin.as_bytes() {
             begins.push(offset);
         }
@@ -152,7 +153,16 @@ fn find(crontab: &[u8], app: &str) -> Result<Option<(usize, usize)>> {
     }
     match (&begins[..], &ends[..]) {
         ([], []) => Ok(None),
-        ([begin], [end]) if begin < end => Ok(Some((*begin, *end))),
+        ([begin], [end]) if begin < end => {
+            let block = &crontab[*begin..*end];
+            if block.split_inclusive(|byte| *byte == b'\n').count() > 3 {
+                bail!(
+                    "more than our own line stands in the crontab between our marks; move it elsewhere with \
+                     crontab -e"
+                );
+            }
+            Ok(Some((*begin, *end)))
+        }
         _ => bail!(
             "the crontab does not hold \"{begin}\" and \"{end}\" once each, in this order; set it right with \
              crontab -e"
@@ -236,7 +246,7 @@ mod tests {
             (OTHERS, other.as_bytes()),
             (b"", OTHERS),
         ] {
-            let old = "# BEGIN telemetry-upload a\nold\nlines\n# END telemetry-upload a\n";
+            let old = "# BEGIN telemetry-upload a\r\nold\r\n# END telemetry-upload a\r\n";
             let there = [head, old.as_bytes(), tail].concat();
             let expected = [head, new.as_bytes(), tail].concat();
             assert_eq!(with(&there, "a", new).unwrap(), expected);
@@ -270,6 +280,7 @@ mod tests {
             vec![end, begin],
             vec![begin, begin, end],
             vec![begin, end, begin, end],
+            vec![begin, "ours\n", "theirs\n", end],
         ] {
             let crontab = parts.concat();
             assert!(with(crontab.as_bytes(), "a", "x\n").is_err(), "{crontab}");

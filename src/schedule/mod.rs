@@ -29,7 +29,7 @@ pub use every::Every;
 pub use job::Job;
 pub use orders::{by_hand, to_undo_by_hand};
 pub use place::Change;
-pub use plan::{to_install, to_remove};
+pub use plan::{Unasked, to_install, to_remove};
 pub use survey::{Found, found, json, look, words};
 
 use anyhow::{Result, bail};

@@ -66,16 +66,8 @@ impl Place {
         match (self, text) {
             (Place::File(path), Some(text)) => write_file(path, text).with_context(cannot),
             (Place::File(path), None) => {
-                fs::remove_file(path).with_context(|| format!("cannot remove {self}"))?;
-                // The folders that were made for it; one that holds anything else stays.
-                for folder in path
-                    .ancestors()
-                    .skip(1)
-                    .take_while(|folder| is_made_for_units(folder))
-                {
-                    let _ = fs::remove_dir(folder);
-                }
-                Ok(())
+                // Its folders stay: whether they were made for it, nobody knows.
+                fs::remove_file(path).with_context(|| format!("cannot remove {self}"))
             }
             (Place::Crontab(program), text) => {
                 tool::run(program, &["-"], text.unwrap_or_default(), ORDER_MAX)
@@ -85,11 +77,6 @@ impl Place {
             }
         }
     }
-}
-
-/// systemd's folders of a person's own units.
-fn is_made_for_units(folder: &Path) -> bool {
-    folder.ends_with("systemd/user") || folder.ends_with("systemd")
 }
 
 fn write_file(path: &Path, text: &[u8]) -> Result<()> {

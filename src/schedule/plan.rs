@@ -4,7 +4,18 @@ use super::place::{Change, Place};
 use super::{Env, Job, Scheduler, cron, launchd, systemd, tool};
 use crate::paths;
 use anyhow::{Context, Result, bail};
+use std::fmt;
 use std::path::{Path, PathBuf};
+
+/// A scheduler that does not say what it has; whether anything of ours is there, nobody knows.
+#[derive(Clone, Copy, Debug)]
+pub struct Unasked;
+
+impl fmt::Display for Unasked {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("it does not say what it has")
+    }
+}
 
 /// What `install` would change.
 ///
@@ -43,13 +54,13 @@ pub fn to_install(scheduler: Scheduler, job: &Job, env: &Env) -> Result<Vec<Chan
 /// What `remove` would change; nothing where nothing of ours is.
 ///
 /// # Errors
-/// What stands where ours belongs cannot be read.
+/// What stands where ours belongs cannot be read; as [`Unasked`] where the scheduler does not say what is there.
 pub fn to_remove(scheduler: Scheduler, app: &str, env: &Env) -> Result<Vec<Change>> {
     if scheduler == Scheduler::Cron {
         let Some(place) = crontab(env) else {
             return Ok(Vec::new());
         };
-        let Some(before) = place.read()? else {
+        let Some(before) = place.read().context(Unasked)? else {
             return Ok(Vec::new());
         };
         let after = cron::without(&before, app)?;

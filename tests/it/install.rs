@@ -8,7 +8,7 @@ use std::fs;
 use std::io::{BufRead, BufReader};
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Command, Output, Stdio};
 
 /// A home with an agent's settings and an application's data in it, and a copy of the script, all in folders
 /// with odd names.
@@ -84,7 +84,18 @@ impl Home {
 
     /// Runs the script with these words, from a folder that is not its own.
     fn run(&self, words: &[&str]) -> (Option<i32>, String, String) {
-        let output = Command::new(&self.shell[0])
+        let output = self.run_raw(words);
+        let text =
+            |bytes: &[u8]| String::from_utf8_lossy(bytes).replace(&self.env["HOME"], "[HOME]");
+        (
+            output.status.code(),
+            text(&output.stdout),
+            text(&output.stderr),
+        )
+    }
+
+    fn run_raw(&self, words: &[&str]) -> Output {
+        Command::new(&self.shell[0])
             .args(&self.shell[1..])
             .arg("../copy/install.sh")
             .args(words)
@@ -93,14 +104,7 @@ impl Home {
             .current_dir(self.root.path().join("tools"))
             .stdin(Stdio::null())
             .output()
-            .unwrap();
-        let text =
-            |bytes: &[u8]| String::from_utf8_lossy(bytes).replace(&self.env["HOME"], "[HOME]");
-        (
-            output.status.code(),
-            text(&output.stdout),
-            text(&output.stderr),
-        )
+            .unwrap()
     }
 
     fn succeed(&self, words: &[&str]) -> String {
@@ -201,8 +205,8 @@ fn what_was_installed_is_taken_away_and_nothing_else_in_every_shell() {
             "{said}"
         );
         let mut after = home.tree();
-        // Whose it is, is not ours to say.
-        after.remove(&home.at(".config"));
+        // Whose these folders are, is not ours to say.
+        after.retain(|path, _| !(path.starts_with(home.at(".config")) && path.is_dir()));
         assert_eq!(after, before, "{shell:?}");
         let said = home.succeed(&["--uninstall", "--purge"]);
         let (nothing, kept) = said.split_once('\n').unwrap();
@@ -325,6 +329,7 @@ fn what_was_cut_off_anywhere_is_repaired_or_taken_away() {
             }
             home.succeed(&["--uninstall"]);
             assert_eq!(home.files(), before, "{last} {then}");
+            assert!(!home.at(".local/bin").exists(), "{last} {then}");
         }
         last += 1;
     }
@@ -377,6 +382,19 @@ fn wrong_words_change_nothing_and_are_explained() {
                 "name the folder without '..': /a/../b",
             ),
             (&["--hooks", "claude,emacs"], "no agent emacs is known"),
+            (
+                &["--hooks", ","],
+                "--hooks takes the names of agents, with a comma between them",
+            ),
+            (&["--bin-dir", "//"], "name a folder below /"),
+            (
+                &["--schedule", "25h"],
+                "--schedule takes a time from 15m to 24h",
+            ),
+            (
+                &["--schedule=14m"],
+                "--schedule takes a time from 15m to 24h",
+            ),
             (
                 &["--schedule", "1d"],
                 "--schedule takes a time from 15m to 24h",
@@ -578,11 +596,99 @@ fn a_build_that_went_elsewhere_is_explained() {
 }
 
 #[test]
+fn a_home_that_is_no_place_is_refused_at_once() {
+    for shell in every_shell() {
+        for (name, value, expected) in [
+            (
+                "HOME",
+                "relative",
+                "HOME has to be an absolute path, and is relative",
+            ),
+            (
+                "HOME",
+                "/a\nb",
+                "a HOME or XDG_DATA_HOME with a line end in it cannot be installed into",
+            ),
+            (
+                "XDG_DATA_HOME",
+                "/a/../b",
+                "set HOME and XDG_DATA_HOME without '..': /a/../b",
+            ),
+        ] {
+            let home = Home::new(&shell).env(name, value);
+            for words in [&["--binary", BINARY][..], &["--uninstall"]] {
+                let output = home.run_raw(words);
+                let stderr = String::from_utf8_lossy(&output.stderr);
+                assert_eq!(stderr, format!("install.sh: {expected}\n"), "{shell:?}");
+                assert_eq!(output.status.code(), Some(1));
+            }
+        }
+    }
+}
+
+#[test]
+fn files_that_it_did_not_put_there_are_neither_replaced_nor_removed() {
+    for shell in every_shell() {
+        let home = Home::new(&shell);
+        home.write(".local/bin/telemetry-upload", "mine\n");
+        home.write(
+            "dev/telemetry-upload",
+            "#!/bin/sh\necho telemetry-upload 0.0.0\n",
+        );
+        let refused = "install.sh: [HOME]/.local/bin/telemetry-upload is there, and install.sh did not put it \
+                       there; remove it, or name another folder with --bin-dir\n";
+        let mine = home.files();
+        let (code, _, stderr) = home.run(&["--binary", BINARY]);
+        assert_eq!((code, stderr.as_str()), (Some(1), refused), "{shell:?}");
+        home.succeed(&["--uninstall"]);
+        assert_eq!(home.files(), mine);
+        let program = home.at(".local/bin/telemetry-upload");
+        fs::remove_file(&program).unwrap();
+        symlink("../../dev/telemetry-upload", &program).unwrap();
+        assert_eq!(home.run(&["--binary", BINARY]).2, refused, "{shell:?}");
+        fs::remove_file(&program).unwrap();
+        // What people make by hand, as the help of `man` says.
+        let page = ".local/share/man/man1/telemetry-upload.1";
+        home.write(page, "mine\n");
+        let (code, _, stderr) = home.run(&["--binary", BINARY, "--completions"]);
+        let expected = format!(
+            "install.sh: [HOME]/{page} is there, and install.sh did not put it there; it is left as it is\n"
+        );
+        assert_eq!((code, stderr), (Some(1), expected), "{shell:?}");
+        home.succeed(&["--uninstall"]);
+        assert_eq!(home.read(page), "mine\n");
+    }
+}
+
+#[test]
+fn a_manifest_that_was_cut_off_removes_nothing() {
+    for shell in every_shell() {
+        let home = Home::new(&shell);
+        home.succeed(&["--binary", BINARY, "--hooks", "claude", "--hooks", "codex"]);
+        let manifest = home.read(MANIFEST);
+        assert!(
+            manifest.ends_with("hooks claude atomic\nhooks codex atomic\n"),
+            "{manifest}"
+        );
+        for cut in [manifest.trim_end_matches("c\n"), ""] {
+            home.write(MANIFEST, cut);
+            let before = home.files();
+            let (code, _, stderr) = home.run(&["--uninstall"]);
+            assert_eq!(code, Some(1), "{shell:?}");
+            assert!(stderr.contains("; nothing was removed; "), "{stderr}");
+            assert_eq!(home.files(), before, "{shell:?}");
+        }
+    }
+}
+
+#[test]
 fn a_file_that_was_there_before_a_failed_installation_stays() {
     for shell in every_shell() {
         let home = Home::new(&shell);
         home.write("not it", "#!/bin/sh\necho something else\n");
-        home.write(".local/bin/telemetry-upload", "mine\n");
+        let installed = home.at(".local/bin/telemetry-upload");
+        fs::create_dir_all(installed.parent().unwrap()).unwrap();
+        fs::copy(file("tests/fake/installed"), installed).unwrap();
         let before = home.tree();
         let not_it = home.at("not it").display().to_string();
         assert_eq!(home.run(&["--binary", &not_it]).0, Some(1), "{shell:?}");

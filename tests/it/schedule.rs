@@ -138,7 +138,7 @@ removed [HOME]/.config/systemd/user/telemetry-upload-atomic.timer
     let told = "systemctl --user show-environment\nsystemctl --user disable --now telemetry-upload-atomic.timer\n\
                 systemctl --user daemon-reload\n";
     assert_eq!(machine.told(), told);
-    assert!(!machine.at(".config/systemd").exists());
+    assert!(!UNITS.iter().any(|unit| machine.at(unit).exists()));
     machine.sandbox.run(&["schedule", "remove"]).says(str![[r#"
 no pass of atomic is scheduled; nothing to take out
 --- exit 0
@@ -309,7 +309,7 @@ fn a_real_systemd_runs_a_pass_with_all_that_was_written_down() {
     assert!(said.replace(&home, "[HOME]").ends_with(expected), "{said}");
     assert_eq!(output.status.code(), Some(0), "{said}");
     assert_eq!(machine.sandbox.delivered(), ["a"], "{said}");
-    assert!(!machine.at(".config/systemd").exists());
+    assert!(!UNITS.iter().any(|unit| machine.at(unit).exists()));
 }
 
 #[test]
@@ -643,7 +643,8 @@ fn without_a_systemd_that_answers_its_files_and_the_link_to_them_go() {
     .unwrap();
     machine.write("bin/fails", "systemctl --user show-environment");
     machine.run("schedule remove", 0);
-    assert!(!machine.at(".config/systemd").exists());
+    assert_eq!(fs::read_dir(wants).unwrap().count(), 0);
+    assert!(!UNITS.iter().any(|unit| machine.at(unit).exists()));
 }
 
 #[test]
@@ -661,6 +662,64 @@ telemetry-upload: cannot schedule a pass by cron: it is as it was: cannot write 
 
 "#]]);
     assert_eq!(machine.read("bin/tab"), "a\n");
+}
+
+#[test]
+fn a_crontab_that_nobody_may_use_does_not_keep_the_timer_from_being_taken_out() {
+    let machine = Machine::with(&["systemctl", "crontab"]);
+    machine.run("schedule install", 0);
+    machine.write("bin/denied", "");
+    machine
+        .sandbox
+        .run(&["schedule", "remove"])
+        .says(str![[r#"
+removed [HOME]/.config/systemd/user/telemetry-upload-atomic.service
+removed [HOME]/.config/systemd/user/telemetry-upload-atomic.timer
+--- stderr
+telemetry-upload: nothing was taken out of cron: it does not say what it has: cannot read the crontab: You (me) are not allowed to use this program (crontab)
+--- exit 0
+
+"#]]);
+    machine
+        .sandbox
+        .run(&["schedule", "remove"])
+        .says(str![[r#"
+no pass of atomic is known to be scheduled; nothing to take out
+--- stderr
+telemetry-upload: nothing was taken out of cron: it does not say what it has: cannot read the crontab: You (me) are not allowed to use this program (crontab)
+--- exit 0
+
+"#]]);
+    // Whoever names it wants it done.
+    machine.run("schedule remove --scheduler cron", 1);
+}
+
+#[test]
+fn lines_of_others_between_our_marks_are_not_lost() {
+    let machine = Machine::with(&["crontab"]);
+    machine.run("schedule install", 0);
+    let tab = machine
+        .read("bin/tab")
+        .replace("# END", "@daily theirs\n# END");
+    machine.write("bin/tab", &tab);
+    for words in ["install", "remove"] {
+        let (_, stderr) = machine.run(&format!("schedule {words}"), 1);
+        assert!(
+            stderr.contains("move it elsewhere with crontab -e"),
+            "{stderr}"
+        );
+    }
+    assert_eq!(machine.read("bin/tab"), tab);
+}
+
+#[test]
+fn folders_that_were_there_before_stay() {
+    let machine = Machine::with(&["systemctl"]);
+    let folder = machine.at(".config/systemd/user");
+    fs::create_dir_all(&folder).unwrap();
+    machine.run("schedule install", 0);
+    machine.run("schedule remove", 0);
+    assert!(folder.is_dir());
 }
 
 #[test]
