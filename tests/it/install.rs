@@ -745,7 +745,7 @@ fn purging_says_what_it_deleted_what_stays_and_how_that_goes() {
     let said = home.succeed(&["--uninstall", "--purge"]);
     let root = home.env["HOME"].replace('\'', "'\\''");
     let expected = format!(
-        "deleted 1 waiting event (buffers of 7 bytes)\nremoved [HOME]/.local/bin/telemetry-upload\n\
+        "Deleted: 1 waiting event (buffers of 7 bytes).\nremoved [HOME]/.local/bin/telemetry-upload\n\
          kept: [HOME]/.local/share/atomic{stays}'{root}/.local/share/atomic'\n"
     );
     assert_eq!(said, expected);
