@@ -456,7 +456,7 @@ $doings
 LINES
     if [ -n "$purge" ]; then
         say "would run: telemetry-upload purge --yes --app=$app"
-        kept='the settings and the answer'
+        kept='the settings and the consent'
     fi
     while IFS= read -r line; do
         case $line in
@@ -532,7 +532,7 @@ purge_data() {
         if said=$("$program" purge --yes --app="$app" </dev/null); then
             say "${said%%
 *}"
-            kept='the settings and the answer'
+            kept='the settings and the consent'
         else
             complain "this failed: telemetry-upload purge --yes --app=$app"
         fi

@@ -738,7 +738,7 @@ fn purging_says_what_it_deleted_what_stays_and_how_that_goes() {
     let home = Home::called("it's a home", &shells()[0]);
     home.write(".local/share/atomic/telemetry-events.jsonl", "a line\n");
     home.succeed(&["--binary", BINARY]);
-    let stays = ", the settings and the answer of atomic; to delete them, with all else that atomic has there: \
+    let stays = ", the settings and the consent of atomic; to delete them, with all else that atomic has there: \
                  rm -r ";
     let would = home.succeed(&["--uninstall", "--purge", "--dry-run"]);
     assert!(would.contains(stays), "{would}");
