@@ -67,7 +67,8 @@ impl Cli {
         }
         let matches = command.try_get_matches_from_mut(arguments);
         let read = matches.and_then(|matches| Cli::from_arg_matches(&matches));
-        read.map_err(|err| {
+        read.map_err(|mut err| {
+            help::add_tip(&mut err);
             let err = err.format(&mut command);
             let is_for_host = err.use_stderr() && is_called_by_host(arguments);
             if !is_for_host || arguments.iter().any(|argument| argument == "--verbose") {
@@ -132,8 +133,7 @@ pub enum Command {
 /// One pass.
 #[derive(Args, Debug, Default)]
 #[command(group = ArgGroup::new("spoken").args(["flush", "dry_run"]).multiple(true))]
-// The detached pass is called as the one who started it was.
-#[command(group = ArgGroup::new("explained").args(["flush", "dry_run", "detach", "detached"]).multiple(true))]
+#[command(group = ArgGroup::new("explained").args(["flush", "dry_run", "detach"]).multiple(true))]
 pub struct Upload {
     /// Send now, in the foreground, even before the end of a pause the server asked for
     #[arg(long)]

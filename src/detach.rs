@@ -178,7 +178,9 @@ fn without_our_own(arguments: impl IntoIterator<Item = OsString>) -> Vec<OsStrin
         let text = argument.to_string_lossy();
         if text == SECRET {
             arguments.next();
-        } else if text != "--detach" && !text.starts_with(&format!("{SECRET}=")) {
+        } else if !["--detach", "--verbose"].contains(&&*text)
+            && !text.starts_with(&format!("{SECRET}="))
+        {
             kept.push(argument);
         }
     }

@@ -7,7 +7,7 @@ use crate::journal;
 use crate::ledger;
 use crate::lines::{Next, Shape};
 use crate::lock;
-use crate::os::{self, Open};
+use crate::os::{self, Open, Replacement};
 use crate::paths::Paths;
 use crate::settings::Limits;
 use crate::settle::{self, Guard, Settled};
@@ -36,6 +36,8 @@ pub struct Contents {
     pub sent: u64,
     /// Sessions of agents of which something is known.
     pub sessions: u64,
+    /// Copies of telemetry.json with an old anonymous id, which somebody who was killed has left.
+    pub old_ids: u64,
     /// What could not be looked at or deleted, a sentence each.
     pub problems: Vec<String>,
 }
@@ -55,6 +57,7 @@ impl Contents {
             ("the copies of", self.rejected, "refused event"),
             ("the copies of", self.sent, "sent event"),
             ("what is known of", self.sessions, "agent session"),
+            ("the rest of", self.old_ids, "old anonymous id"),
         ];
         for (what, count, noun) in kinds {
             if count > 0 {
@@ -87,6 +90,7 @@ pub fn look(paths: &Paths) -> Result<Contents> {
     let sent = journal::read(&paths.sent(), journal::SENT_BYTES_MAX);
     found.sent = found.noting(sent).len() as u64;
     found.sessions = found.noting(sessions(paths)).len() as u64;
+    found.old_ids = u64::from(fs::symlink_metadata(old_id(paths)).is_ok());
     Ok(found)
 }
 
@@ -119,6 +123,7 @@ pub fn delete(paths: &Paths) -> Result<Option<Contents>> {
     for path in deleted.noting(sessions(paths)) {
         deleted.sessions += deleted.noting(forget(&path));
     }
+    deleted.old_ids = deleted.noting(remove_old_id(paths));
     for name in buffer::names(paths)? {
         let (events, bytes) = deleted.noting(empty(paths, &name));
         deleted.events += events;
@@ -147,7 +152,12 @@ fn empty(paths: &Paths, name: &str) -> Result<(u64, u64)> {
         }
     };
     let bytes = end.offset;
-    buffer.commit(&end)?;
+    buffer.commit(&end).with_context(|| {
+        format!(
+            "cannot empty {} (if the disk is full, make a little room and run this again)",
+            paths.buffer(name).display()
+        )
+    })?;
     if settle::settle(&mut buffer, Guard::Patient)? == Settled::Left {
         settle::blank(&mut buffer)?;
     }
@@ -162,6 +172,26 @@ fn remove(path: &Path, bytes_max: u64) -> Result<u64> {
         Err(err) if err.kind() == io::ErrorKind::NotFound => Ok(0),
         Err(err) => Err(err).with_context(|| format!("cannot delete {}", path.display())),
         Ok(()) => Ok(lines.len() as u64),
+    }
+}
+
+/// What a change of telemetry.json leaves if it is killed in its last moment.
+fn old_id(paths: &Paths) -> PathBuf {
+    Replacement::beside(&paths.consent())
+}
+
+fn remove_old_id(paths: &Paths) -> Result<u64> {
+    let (path, lock_path) = (old_id(paths), paths.consent_lock());
+    if fs::symlink_metadata(&path).is_err() {
+        return Ok(0);
+    }
+    let context = || format!("cannot delete {}", path.display());
+    // Whoever is in the middle of a change needs it for a moment.
+    let lock_file = os::open(&lock_path, Open::Create).with_context(context)?;
+    let _held = lock::take(&lock_file, lock::WAIT_OF_PRODUCER).with_context(context)?;
+    match fs::remove_file(&path) {
+        Err(err) if err.kind() == io::ErrorKind::NotFound => Ok(0),
+        removed => removed.map(|()| 1).with_context(context),
     }
 }
 
@@ -215,6 +245,16 @@ mod tests {
             fs::write(path, &lines).unwrap();
         }
         (folder, paths)
+    }
+
+    #[test]
+    fn an_old_id_that_a_killed_change_has_left_goes() {
+        let (_folder, paths) = filled();
+        fs::write(old_id(&paths), r#"{"anonymousId":"old"}"#).unwrap();
+        assert_eq!(look(&paths).unwrap().old_ids, 1);
+        assert_eq!(delete(&paths).unwrap().unwrap().old_ids, 1);
+        assert!(!old_id(&paths).exists());
+        assert_eq!(look(&paths).unwrap(), Contents::default());
     }
 
     fn check_gone(paths: &Paths) {

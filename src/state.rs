@@ -130,7 +130,7 @@ impl State {
         let today = now.date_naive();
         let first = today - Days::new(DAYS_MAX as u64 - 1);
         let mut lately = Totals::default();
-        for (_, day) in self.days.range(first..=today.max(first)) {
+        for (_, day) in self.days.range(first..=today) {
             lately.delivered += day.delivered;
             for (reason, count) in &day.dropped {
                 *lately.dropped.entry(reason.clone()).or_default() += count;

@@ -1,7 +1,8 @@
 //! What `--help` shows beside the flags: examples first, the commands in groups, the exit codes last.
 
 use crate::exit::Exit;
-use clap::Command;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::{Command, Error};
 use std::ffi::OsString;
 use std::fmt::Write;
 
@@ -82,6 +83,24 @@ pub(super) fn dressed(command: Command, arguments: &[OsString]) -> Command {
             .after_help(format!("Exit codes:{}", exit_codes()));
     }
     command.after_help("--help shows the limits and the exit codes, too.")
+}
+
+/// Says what was meant, where that is likely.
+pub(super) fn add_tip(err: &mut Error) {
+    let Some(ContextValue::String(name)) = err.get(ContextKind::InvalidSubcommand) else {
+        return;
+    };
+    let tip = match (err.kind(), &name[..]) {
+        (ErrorKind::ArgumentConflict, name) => {
+            format!("flags stand behind the command: telemetry-upload {name} ...")
+        }
+        (ErrorKind::InvalidSubcommand, "flush" | "dry-run" | "detach") => {
+            format!("that is a flag: telemetry-upload --{name}")
+        }
+        _ => return,
+    };
+    let tips = ContextValue::StyledStrs(vec![tip.into()]);
+    err.insert(ContextKind::Suggested, tips);
 }
 
 /// Whether somebody wants to read it.

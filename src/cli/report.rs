@@ -3,17 +3,17 @@
 use super::Application;
 use crate::report::{By, Since};
 use clap::Args;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use std::path::PathBuf;
 
 /// A look at the events on this machine.
 #[derive(Args, Debug)]
-#[command(after_help = EXAMPLES)]
 pub struct Report {
     /// From when on: so many minutes, hours, days or weeks ago (30m, 24h, 7d, 4w), or a day (2026-11-01, which begins at midnight UTC)
     #[arg(long, value_name = "WHEN", default_value = "7d", value_parser = Since::parse)]
     pub since: Since,
     /// One table by this instead of the overview: day (in UTC), command, version, agent or host (the application)
-    #[arg(long, value_name = "WHAT", value_parser = By::from_name)]
+    #[arg(long, value_name = "WHAT", value_parser = by(), hide_possible_values = true)]
     pub by: Option<By>,
     /// Read this file of the emulator's instead of the application's own files; may be given several times
     #[arg(long, value_name = "FILE")]
@@ -41,8 +41,6 @@ pub struct Form {
     pub markdown: bool,
 }
 
-const EXAMPLES: &str = "\
-Examples:
-  telemetry-upload report                             the last seven days of the application's own files
-  telemetry-upload report --since 4w --by command     each command, with how often it succeeded
-  telemetry-upload report --store arrived.jsonl       what the local endpoint has received";
+fn by() -> impl TypedValueParser<Value = By> {
+    PossibleValuesParser::new(By::ALL.map(By::name)).try_map(|name| By::from_name(&name))
+}

@@ -3,6 +3,7 @@
 use super::{App, Application};
 use crate::hosts::Host;
 use crate::hosts::place::Scope;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Subcommand};
 use std::path::PathBuf;
 
@@ -37,7 +38,7 @@ fn prop(text: &str) -> anyhow::Result<(String, String)> {
 #[derive(Args, Debug)]
 pub struct Hook {
     /// Which agent, where the payload does not show it: auto, claude, copilot, codex, opencode, gemini or cursor
-    #[arg(long, value_name = "HOST", default_value = "auto", value_parser = host)]
+    #[arg(long, value_name = "HOST", default_value = "auto", value_parser = presumed(), hide_possible_values = true)]
     pub host: Presumed,
     /// Say what was recorded, or why nothing was
     #[arg(long)]
@@ -54,11 +55,20 @@ pub struct Hook {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Presumed(pub Option<Host>);
 
-fn host(name: &str) -> anyhow::Result<Presumed> {
-    match name {
+fn presumed() -> impl TypedValueParser<Value = Presumed> {
+    let names = ["auto"].into_iter().chain(Host::ALL.map(Host::name));
+    PossibleValuesParser::new(names).try_map(|name| match &name[..] {
         "auto" => Ok(Presumed(None)),
-        name => Ok(Presumed(Some(Host::from_name(name)?))),
-    }
+        name => Host::from_name(name).map(|host| Presumed(Some(host))),
+    })
+}
+
+fn host() -> impl TypedValueParser<Value = Host> {
+    PossibleValuesParser::new(Host::ALL.map(Host::name)).try_map(|name| Host::from_name(&name))
+}
+
+fn scope() -> impl TypedValueParser<Value = Scope> {
+    PossibleValuesParser::new(Scope::ALL.map(Scope::name)).try_map(|name| Scope::from_name(&name))
 }
 
 /// The local endpoint.
@@ -111,10 +121,10 @@ pub struct HooksEdit {
 #[derive(Args, Debug)]
 pub struct HooksPlace {
     /// The host: claude, copilot, codex, opencode, gemini or cursor
-    #[arg(long, value_name = "NAME", value_parser = Host::from_name)]
+    #[arg(long, value_name = "NAME", value_parser = host(), hide_possible_values = true)]
     pub host: Host,
     /// Whose settings: user, or project for those below the current directory
-    #[arg(long, value_name = "NAME", value_parser = Scope::from_name, default_value = "user")]
+    #[arg(long, value_name = "NAME", value_parser = scope(), hide_possible_values = true, default_value = "user")]
     pub scope: Scope,
     /// For which application
     #[command(flatten)]
@@ -125,10 +135,10 @@ pub struct HooksPlace {
 #[derive(Args, Debug)]
 pub struct HooksStatus {
     /// Only this host
-    #[arg(long, value_name = "NAME", value_parser = Host::from_name)]
+    #[arg(long, value_name = "NAME", value_parser = host(), hide_possible_values = true)]
     pub host: Option<Host>,
     /// Only this scope, user or project
-    #[arg(long, value_name = "NAME", value_parser = Scope::from_name)]
+    #[arg(long, value_name = "NAME", value_parser = scope(), hide_possible_values = true)]
     pub scope: Option<Scope>,
     /// For which application
     #[command(flatten)]

@@ -1,6 +1,7 @@
 //! `telemetry-upload report`: what the events on this machine say.
 
 use crate::cli::Report;
+use crate::exit::Exit;
 use crate::paths::Paths;
 use crate::report::{self, By, Reckoning, Table};
 use crate::wording::{counted, minute, shell};
@@ -16,6 +17,10 @@ use std::process::ExitCode;
 /// A file that cannot be read.
 pub fn run(flags: &Report, env: &BTreeMap<String, String>) -> Result<ExitCode> {
     let now = world::now();
+    if flags.since.moment(now) > now {
+        terminal::complain("there are no events yet of a time that is to come; see --since");
+        return Ok(Exit::Usage.into());
+    }
     let by = match flags.by {
         Some(by) => vec![by],
         None => By::ALL.to_vec(),
@@ -120,8 +125,7 @@ fn again(flags: &Report) -> String {
     if flags.store.is_empty() {
         return flags.application.as_flags();
     }
-    let stores = flags.store.iter();
-    stores
-        .map(|store| format!(" --store {}", shell(&store.display().to_string())))
-        .collect()
+    flags.store.iter().fold(String::new(), |again, store| {
+        again + " --store " + &shell(&store.display().to_string())
+    })
 }

@@ -22,12 +22,11 @@ pub fn run(flags: &Steered, env: &BTreeMap<String, String>) -> Result<ExitCode> 
     let (app, again) = (flags.application.app(), flags.application.as_flags());
     let paths = Paths::find(app, flags.application.data_dir(), env)?;
     let file = consent::read(&paths.consent());
-    match answer::fields(&file) {
-        Err(err) => bail!(
+    if let Err(err) = answer::fields(&file) {
+        bail!(
             "cannot change {}: {err:#}; nothing was changed; mend the file and run this again",
             paths.consent().display()
-        ),
-        Ok(_) => {}
+        );
     }
     let before = anonymous_id::of(&file);
     if before.is_none() {

@@ -16,9 +16,7 @@ impl Replacement {
     /// Writes the new content of `path`. Two at once need a lock around them: they share the name, which
     /// no host uses for its own.
     pub fn write(path: &Path, bytes: &[u8]) -> io::Result<Replacement> {
-        let mut name = path.as_os_str().to_owned();
-        name.push(".telemetry-upload.new");
-        let new = PathBuf::from(name);
+        let new = Replacement::beside(path);
         let file = open(&new, Open::Create)?;
         let written = truncate(&file, 0)
             .and_then(|()| write_at(&file, bytes, 0))
@@ -33,6 +31,13 @@ impl Replacement {
             return Err(err);
         }
         Ok(replacement)
+    }
+
+    /// Where it is written, and left by a process that was killed.
+    pub fn beside(path: &Path) -> PathBuf {
+        let mut name = path.as_os_str().to_owned();
+        name.push(".telemetry-upload.new");
+        PathBuf::from(name)
     }
 
     /// Puts it in its place, in one step.

@@ -12,18 +12,24 @@ pub enum Since {
     Day(NaiveDate),
 }
 
+/// A day, in its one form: a shorter one is a typing error.
+const DAY: &str = "2026-11-01";
+
 impl Since {
     /// Reads `30m`, `24h`, `7d`, `4w` or `2026-11-01`.
     ///
     /// # Errors
     /// What it may look like.
     pub fn parse(text: &str) -> Result<Since> {
-        if let Ok(day) = NaiveDate::parse_from_str(text, "%Y-%m-%d") {
-            return Ok(Since::Day(day));
+        let day = NaiveDate::parse_from_str(text, "%Y-%m-%d");
+        if let Ok(day) = day.map(Since::Day)
+            && text.len() == DAY.len()
+        {
+            return Ok(day);
         }
         match ago(text) {
             Some(ago) => Ok(Since::Ago(ago)),
-            None => bail!("it is a number of m, h, d or w, as in 7d, or a day, as in 2026-11-01"),
+            None => bail!("it is a number of m, h, d or w, as in 7d, or a day, as in {DAY}"),
         }
     }
 
@@ -40,7 +46,12 @@ impl Since {
 
 fn ago(text: &str) -> Option<TimeDelta> {
     let (at, unit) = text.char_indices().next_back()?;
-    let count: u32 = text[..at].parse().ok()?;
+    let digits = &text[..at];
+    // A number may have a sign elsewhere.
+    if !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
+    let count: u32 = digits.parse().ok()?;
     let count = i64::from(count);
     match unit {
         'm' => TimeDelta::try_minutes(count),
@@ -79,6 +90,9 @@ mod tests {
             "7",
             "7x",
             "-7d",
+            "+7d",
+            "2026-1-1",
+            "+2026-11-01",
             "7dd",
             "1.5h",
             "2026-13-01",

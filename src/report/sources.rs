@@ -75,10 +75,24 @@ pub fn read_store(reckoning: &mut Reckoning, path: &Path) -> Result<()> {
     }
     let file = File::open(path).with_context(context)?;
     reckoning.files.push(path.to_owned());
-    read_envelopes(reckoning, path, &file)
+    let Readable { yes, no } = read_envelopes(reckoning, path, &file)?;
+    if yes == 0 && no > 0 {
+        bail!(
+            "cannot read {}: no line of it is JSON of the emulator's",
+            path.display()
+        );
+    }
+    Ok(())
 }
 
-fn read_envelopes(reckoning: &mut Reckoning, path: &Path, file: &File) -> Result<()> {
+/// How many lines could be read, and how many could not; the last one may be of those that are written now.
+#[derive(Clone, Copy, Debug, Default)]
+struct Readable {
+    yes: u64,
+    no: u64,
+}
+
+fn read_envelopes(reckoning: &mut Reckoning, path: &Path, file: &File) -> Result<Readable> {
     let context = || format!("cannot read {}", path.display());
     let size = file.metadata().with_context(context)?.len();
     let mut lines = Lines::new(&Mark::default(), size, ENVELOPE_BYTES_MAX);
@@ -100,7 +114,8 @@ fn read_buffer(reckoning: &mut Reckoning, paths: &Paths, name: &str, frame: &Fra
         let event = event::parse(line, &age).map_err(|_| Damaged)?;
         let envelope = envelope::wrap(&event, frame).map_err(|_| Damaged)?;
         Arrival::read(&envelope.json)
-    })
+    })?;
+    Ok(())
 }
 
 fn read_lines(
@@ -108,17 +123,24 @@ fn read_lines(
     path: &Path,
     mut next: impl FnMut() -> Result<Next>,
     read: impl Fn(&[u8]) -> Result<Option<Arrival>, Damaged>,
-) -> Result<()> {
+) -> Result<Readable> {
+    let mut readable = Readable::default();
     loop {
         let Line { bytes, shape, .. } = match next()? {
             Next::Line(line) => line,
-            Next::End => return Ok(()),
+            Next::End => return Ok(readable),
             Next::Changed => {
                 reckoning.changed.push(path.to_owned());
-                return Ok(());
+                return Ok(readable);
             }
         };
-        match (read(&bytes), shape) {
+        let arrival = read(&bytes);
+        if arrival.is_ok() {
+            readable.yes += 1;
+        } else {
+            readable.no += 1;
+        }
+        match (arrival, shape) {
             (Ok(Some(arrival)), _) => reckoning.add(&arrival),
             // Somebody is still writing the last line.
             (Ok(None), _) | (Err(Damaged), Shape::Tail) => {}

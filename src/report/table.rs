@@ -191,7 +191,10 @@ fn quoted(name: &str) -> String {
 fn literal(name: &str) -> String {
     let mut cell = String::new();
     for c in shown(name).chars() {
-        if matches!(c, '\\' | '|' | '`' | '*' | '_' | '<' | '[' | ']' | '~') {
+        if matches!(
+            c,
+            '\\' | '|' | '`' | '*' | '_' | '<' | '[' | ']' | '~' | '&'
+        ) {
             cell.push('\\');
         }
         cell.push(c);
@@ -292,8 +295,8 @@ mod tests {
     #[test]
     fn nothing_in_a_name_means_anything_to_markdown() {
         assert_eq!(
-            table(&[row("a|b\\`c`_d_<b>", 1)]).markdown()[2],
-            "| a\\|b\\\\\\`c\\`\\_d\\_\\<b> | 1 | 2 | 1 | 100 % |"
+            table(&[row("a|b\\`c`_d_<b>&amp;", 1)]).markdown()[2],
+            "| a\\|b\\\\\\`c\\`\\_d\\_\\<b>\\&amp; | 1 | 2 | 1 | 100 % |"
         );
         assert_eq!(
             table(&[]).markdown()[1],

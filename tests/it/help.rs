@@ -6,19 +6,6 @@ use crate::tools::{feed, find};
 use snapbox::str;
 use std::process::Command;
 
-/// Every command that `--help` shows.
-fn commands(sandbox: &Sandbox) -> Vec<String> {
-    let (_, help, _) = sandbox.run(&["--help"]).outputs();
-    let groups = help.split("\nOptions:").next().unwrap();
-    let groups = groups.split("\nSee:").nth(1).unwrap();
-    let lines = groups.lines().filter(|line| line.starts_with("  "));
-    let names: Vec<String> = lines
-        .map(|line| line.split_whitespace().next().unwrap().to_owned())
-        .collect();
-    assert!(names.len() >= 12, "{names:?}");
-    names
-}
-
 #[test]
 fn the_short_help_leaves_out_limits_and_exit_codes() {
     let sandbox = Sandbox::new();
@@ -90,7 +77,7 @@ Options:
 #[test]
 fn the_help_of_every_command_begins_with_an_example() {
     let sandbox = Sandbox::new();
-    for name in commands(&sandbox) {
+    for name in sandbox.commands() {
         let (code, help, _) = sandbox.run(&[&name, "--help"]).outputs();
         let example = help.lines().nth(3).unwrap();
         assert_eq!((code, help.lines().nth(2)), (0, Some("Example:")), "{help}");
@@ -100,6 +87,49 @@ fn the_help_of_every_command_begins_with_an_example() {
         );
         assert!(!help.contains("Limits:"), "{help}");
     }
+}
+
+#[test]
+fn what_was_meant_is_said() {
+    let sandbox = Sandbox::new();
+    sandbox.run(&["--app", "mytool", "status"]).says(str![[r#"
+--- stderr
+error: the subcommand 'status' cannot be used with '--app <NAME>'
+
+  tip: flags stand behind the command: telemetry-upload status ...
+
+Usage: telemetry-upload [OPTIONS]          a pass
+       telemetry-upload COMMAND [OPTIONS]
+
+For more information, try '--help'.
+--- exit 2
+
+"#]]);
+    sandbox.run(&["flush"]).says(str![[r#"
+--- stderr
+error: unrecognized subcommand 'flush'
+
+  tip: that is a flag: telemetry-upload --flush
+
+Usage: telemetry-upload [OPTIONS]          a pass
+       telemetry-upload COMMAND [OPTIONS]
+
+For more information, try '--help'.
+--- exit 2
+
+"#]]);
+    sandbox.run(&["--verbose"]).says(str![[r#"
+--- stderr
+error: the following required arguments were not provided:
+  <--flush|--dry-run|--detach>
+
+Usage: telemetry-upload [OPTIONS]          a pass
+       telemetry-upload COMMAND [OPTIONS]
+
+For more information, try '--help'.
+--- exit 2
+
+"#]]);
 }
 
 #[test]
@@ -161,8 +191,12 @@ fn bash_completes_commands_and_flags() {
     );
     assert_eq!(complete("telemetry-upload reset-id --a", 2), "--app");
     assert_eq!(complete("telemetry-upload hooks inst", 2), "install");
+    assert_eq!(
+        complete("telemetry-upload hooks install --host op", 4),
+        "opencode"
+    );
     let all = complete("telemetry-upload ''", 1);
-    for name in commands(&sandbox) {
+    for name in sandbox.commands() {
         assert!(all.split(' ').any(|word| word == name), "{name}: {all}");
     }
 }
@@ -230,7 +264,7 @@ fn the_manual_page_has_every_command() {
     let sandbox = Sandbox::new();
     let (code, page, _) = sandbox.run(&["man"]).outputs();
     assert_eq!(code, 0);
-    for name in commands(&sandbox) {
+    for name in sandbox.commands() {
         assert!(
             page.contains(&format!(".SH {}\n", name.to_uppercase())),
             "{name}"

@@ -776,7 +776,7 @@ fn wrong_usage_names_what_there_is() {
             "install --host emacs",
             "claude, copilot, codex, opencode, gemini, cursor",
         ),
-        ("install --host claude --scope system", "user and project"),
+        ("install --host claude --scope system", "user, project"),
         ("install", "--host"),
         ("install --host claude --app a/b", "letters, digits"),
     ] {

@@ -416,6 +416,49 @@ No events since [TIME] in
 }
 
 #[test]
+fn what_is_not_of_the_emulator_is_refused_and_a_mark_before_it_is_not() {
+    let sandbox = Sandbox::new();
+    let store = sandbox.path("store").display().to_string();
+    for content in [&b"\x1f\x8b\x08\0\xff"[..], b"a,b\n1,2\n"] {
+        fs::write(&store, content).unwrap();
+        let expected = format!("cannot read {store}: no line of it is JSON of the emulator's");
+        sandbox
+            .run(&["report", "--store", &store])
+            .stderr(&expected)
+            .code(1);
+    }
+    let line = command("a", "2026-11-01T00:00:00.000Z", "init", "true");
+    fs::write(&store, format!("\u{feff}{line}\n")).unwrap();
+    let args = [
+        "report",
+        "--store",
+        &store,
+        "--since",
+        "2026-11-01",
+        "--json",
+    ];
+    let (code, stdout, stderr) = sandbox.run(&args).outputs();
+    let report: Value = serde_json::from_str(&stdout).unwrap();
+    assert_eq!(
+        (code, &report["events"], stderr.as_str()),
+        (0, &json!(1), "")
+    );
+}
+
+#[test]
+fn a_time_that_is_to_come_is_refused() {
+    let sandbox = Sandbox::new();
+    sandbox
+        .run(&["report", "--since", "9999-12-31"])
+        .says(str![[r#"
+--- stderr
+telemetry-upload: there are no events yet of a time that is to come; see --since
+--- exit 2
+
+"#]]);
+}
+
+#[test]
 fn an_empty_store_has_its_own_next_step() {
     let sandbox = Sandbox::new();
     sandbox.write("store.jsonl", "");
@@ -495,7 +538,10 @@ For more information, try '--help'.
 "#]]);
     sandbox.run(&["report", "--by", "person"]).says(str![[r#"
 --- stderr
-error: invalid value 'person' for '--by <WHAT>': there are day, command, version, agent and host
+error: invalid value 'person' for '--by <WHAT>'
+  [possible values: day, command, version, agent, host]
+
+  tip: a similar value exists: 'version'
 
 For more information, try '--help'.
 --- exit 2

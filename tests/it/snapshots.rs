@@ -99,6 +99,7 @@ A program appended 5 lines to telemetry-events.jsonl:
 
 $ telemetry-upload --flush
 sent 4 events in 2 requests, dropped 1 malformed; left out: prompt (1)
+Two requests, because what is posted stands apart from what is refused here.
 
 Arrived, as Application Insights would store it:
   [TIME] atomic_command: accepted
@@ -329,7 +330,8 @@ Write this to [HOME]/.copilot/hooks/telemetry-upload.json:
         .run(&["hooks", "install", "--host", "emacs"])
         .says(str![[r#"
 --- stderr
-error: invalid value 'emacs' for '--host <NAME>': the hosts are claude, copilot, codex, opencode, gemini, cursor
+error: invalid value 'emacs' for '--host <NAME>'
+  [possible values: claude, copilot, codex, opencode, gemini, cursor]
 
 For more information, try '--help'.
 --- exit 2
