@@ -122,12 +122,17 @@ pub fn complain(line: &str) {
     let _ = writeln!(io::stderr(), "telemetry-upload: {}", plain(line));
 }
 
-/// Without what would move the cursor, change colours or turn the direction of a terminal: names of
-/// fields and files are other people's.
+/// Without what would move the cursor, change colours or turn the direction of a terminal, and without
+/// what nobody sees: names of fields and files are other people's.
 pub fn plain(text: &str) -> Cow<'_, str> {
     let is_order = |c: char| {
         c.is_control() && !matches!(c, '\n' | '\t')
-            || matches!(c, '\u{200e}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+            // What is not seen, but ends a line, joins, hides or turns what stands beside it.
+            || matches!(
+                c,
+                '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
+                    | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}'
+            )
     };
     if !text.contains(is_order) {
         return Cow::Borrowed(text);

@@ -2,6 +2,7 @@
 
 use super::{App, Application};
 use crate::schedule::{Every, Scheduler, from_name};
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Subcommand};
 
 /// A pass every so often.
@@ -79,7 +80,7 @@ pub struct ScheduleStatus {
 #[derive(Args, Debug)]
 pub struct By {
     /// The scheduler: systemd, launchd or cron; auto takes the one that is here, or removes from all
-    #[arg(long = "scheduler", value_name = "NAME", value_parser = asked_for, default_value = "auto")]
+    #[arg(long = "scheduler", value_name = "NAME", value_parser = asked_for(), hide_possible_values = true, default_value = "auto")]
     scheduler: Named,
 }
 
@@ -93,6 +94,9 @@ impl By {
 #[derive(Clone, Copy, Debug)]
 struct Named(Option<Scheduler>);
 
-fn asked_for(name: &str) -> anyhow::Result<Named> {
-    from_name(name).map(Named)
+fn asked_for() -> impl TypedValueParser<Value = Named> {
+    let names = ["auto"]
+        .into_iter()
+        .chain(Scheduler::ALL.map(Scheduler::name));
+    PossibleValuesParser::new(names).try_map(|name| from_name(&name).map(Named))
 }

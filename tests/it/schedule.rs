@@ -1105,7 +1105,10 @@ fn wrong_words_are_explained() {
     for (words, expected) in [
         ("--every 5m", "from 15m to 24h"),
         ("--every soon", "from 15m to 24h"),
-        ("--scheduler at", "systemd, launchd or cron"),
+        (
+            "--scheduler at",
+            "possible values: auto, systemd, launchd, cron",
+        ),
         ("--app ../x", "1 to 64 letters"),
     ] {
         let (_, stderr) = machine.run(&format!("schedule install {words}"), 2);

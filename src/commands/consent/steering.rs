@@ -7,6 +7,7 @@ use crate::cli::Application;
 use crate::consent::{self, Consent, Rule};
 use crate::detach;
 use crate::exit::Exit;
+use crate::os;
 use crate::paths::Paths;
 use crate::terminal::{self, Tone};
 use crate::waiting;
@@ -169,6 +170,12 @@ impl<'a> Steering<'a> {
     /// It could not be read or written; whether that means off is another question.
     pub(super) fn give_up(&self, err: &Error) -> ExitCode {
         const ANEW: &str = "set that right and run this again";
+        if os::is_anothers(self.paths.data()) {
+            terminal::complain(&format!(
+                "{err:#}; it is as it was; this is another user's telemetry: run this as that user"
+            ));
+            return Exit::Failed.into();
+        }
         let (app, again) = (self.app, &self.again);
         let (state, next) = match self.ask_rules() {
             Consent::Allowed => (
