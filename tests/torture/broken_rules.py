@@ -170,8 +170,8 @@ RULES = [
     Rule(
         "the place of the copy is blanked first",
         "src/settle.rs",
-        "        if write(buffer, mark, &from, blank_to, blanks)?.is_none() {",
-        "        if false && write(buffer, mark, &from, blank_to, blanks)?.is_none() {",
+        "        if write(buffer, mark, &from, blank_to, newlines)?.is_none() {",
+        "        if false && write(buffer, mark, &from, blank_to, newlines)?.is_none() {",
         STEPS + "crash_points",
     ),
     Rule(
@@ -198,8 +198,8 @@ RULES = [
     Rule(
         "the cursor says 0 only after the truncation",
         "src/settle.rs",
-        "        match truncate(buffer, &mark, size, &copied.end)? {",
-        "        buffer.commit(&Mark::default())?;\n        match truncate(buffer, &mark, size, &copied.end)? {",
+        "        match truncate(buffer, &mark, size, &copied.end, guard)? {",
+        "        buffer.commit(&Mark::default())?;\n        match truncate(buffer, &mark, size, &copied.end, guard)? {",
         STEPS + "crash_points",
     ),
     Rule(
@@ -212,8 +212,8 @@ RULES = [
     Rule(
         "the copy never reaches the bytes that vouch for the offset",
         "src/settle.rs",
-        "let room = mark.offset - mark.reach();",
-        "let room = mark.offset;",
+        "let room = mark.offset - mark.reach();\n        let Some(blank_to)",
+        "let room = mark.offset;\n        let Some(blank_to)",
         STEPS,
     ),
     Rule(

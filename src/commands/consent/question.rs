@@ -37,7 +37,7 @@ fn introduce(steering: &Steering) {
     terminal::print_toned(&[(Tone::Heading, &heading)]);
     let place = settings(steering).map_or_else(
         || "nowhere yet, for no endpoint is set".to_owned(),
-        |settings| settings.connection.endpoint.host().to_owned(),
+        |settings| settings.connection.endpoint.authority(),
     );
     let stop = format!(
         "telemetry-upload disable{}, or DO_NOT_TRACK=1",
