@@ -35,6 +35,7 @@ pub use subcommands::*;
 #[derive(Debug, Parser)]
 #[command(
     version,
+    override_usage = help::USAGE,
     max_term_width = 100,
     args_conflicts_with_subcommands = true,
     disable_help_flag = true,
@@ -61,8 +62,8 @@ impl Cli {
     pub fn read(arguments: &[OsString]) -> Result<Cli, ExitCode> {
         let arguments = &help::asked_by_a_flag(arguments);
         let mut command = Cli::command();
-        // A host does not read it, and would wait for it to be made.
-        if !is_called_by_host(arguments) || help::is_asked_for(arguments) {
+        // Whoever does not read it need not wait for it to be made.
+        if help::is_asked_for(arguments) {
             command = help::dressed(command, arguments);
         }
         let matches = command.try_get_matches_from_mut(arguments);

@@ -63,7 +63,8 @@ const EXAMPLE_OF: [(&str, &str); 17] = [
 const TEMPLATE_OF_COMMAND: &str =
     "{about-with-newline}\n{before-help}{usage-heading} {usage}\n\n{all-args}{after-help}";
 
-const USAGE: &str =
+/// The two forms of the command line.
+pub(super) const USAGE: &str =
     "telemetry-upload [OPTIONS]          a pass\n       telemetry-upload COMMAND [OPTIONS]";
 
 /// The command with its help: `--help` shows everything, `-h` leaves out the limits and the exit codes.
@@ -74,7 +75,6 @@ pub(super) fn dressed(command: Command, arguments: &[OsString]) -> Command {
     );
     let command = command
         .help_template(template)
-        .override_usage(USAGE)
         // The groups show them already.
         .mut_subcommands(|sub| with_example(sub).hide(true));
     if arguments.iter().any(|argument| argument == "--help") {
