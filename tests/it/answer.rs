@@ -233,7 +233,7 @@ fn a_person_is_asked_and_shown_what_is_sent() {
 May atomic send usage telemetry?
 Collected: what is run and whether it works: the event's name and time, the command, the version, the platform, the agent, success, and a random id that changes every month. Other fields only if they do not look personal.
 Not collected: prompts, arguments, paths, people's names, e-mail addresses, file contents.
-Sent to: 127.0.0.1
+Sent to: [SERVER]
 To stop it: telemetry-upload disable, or DO_NOT_TRACK=1
 1 event waits already, and would go with the next pass.
 [y] yes  [n] no  [s] show me what is sent: Please answer y, n or s; an empty line is no answer.
