@@ -20,6 +20,12 @@ pub fn print(line: &str) {
     check(writeln!(io::stdout(), "{}", plain(line)));
 }
 
+/// Writes a line that nobody depends on: a host must not fail because it could not be written.
+#[allow(clippy::disallowed_methods, reason = "the one place that prints")]
+pub fn mention(line: &str) {
+    let _ = writeln!(io::stdout(), "{}", plain(line));
+}
+
 /// What cannot be written is said, and ends the run: a script must not take an empty file for a result.
 /// Nothing is lost by an end at any moment. A reader that has seen enough is none of our business.
 #[allow(

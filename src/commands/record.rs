@@ -21,7 +21,7 @@ const WAIT_MAX: Duration = Duration::from_secs(2);
 /// Records one event. Whatever goes wrong, the host goes on: it is said only if asked for.
 pub fn run(flags: &Record, env: &BTreeMap<String, String>) -> ExitCode {
     match record(flags, env) {
-        Ok(words) if flags.verbose => terminal::print(&words),
+        Ok(words) if flags.verbose => terminal::mention(&words),
         Err(err) if flags.verbose => terminal::complain(&format!("{err:#}")),
         Ok(_) | Err(_) => {}
     }

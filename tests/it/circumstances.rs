@@ -136,6 +136,13 @@ fn a_result_that_cannot_be_written_is_no_success() {
         let words = "telemetry-upload: cannot write the result: No space left on device";
         assert!(said.starts_with(words), "{line}: {said}");
     }
+    let full = std::fs::File::options()
+        .write(true)
+        .open("/dev/full")
+        .unwrap();
+    let mut command = sandbox.command(&["record", "hello", "--verbose"]);
+    let output = sandbox.wait(command.stdout(full).spawn().unwrap());
+    assert_eq!(output.status.code(), Some(0), "a host never fails");
 }
 
 #[test]
