@@ -97,7 +97,7 @@ const EPOCH_SECONDS_MAX: f64 = 1e11;
 /// Digits from which a string of digits is an epoch number: ten since 2001; "2026" is a year.
 const EPOCH_DIGITS_MIN: usize = 10;
 
-/// The event in a line.
+/// The event in a line, if it is not too old.
 pub fn parse(line: &[u8], age: &Age) -> Result<Event, DropReason> {
     let event = read(line)?;
     match event.time {
@@ -143,7 +143,7 @@ fn has_id(fields: &Map<String, Value>) -> bool {
 }
 
 /// The event in a line, however old.
-fn read(line: &[u8]) -> Result<Event, DropReason> {
+pub fn read(line: &[u8]) -> Result<Event, DropReason> {
     let mut fields = object(line)?;
     let name = take_name(&mut fields).ok_or(DropReason::Malformed("has no event name"))?;
     // A timestamp nobody can read goes too: it could be anything, and `time` is what it was for.

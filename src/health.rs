@@ -127,8 +127,7 @@ impl Health {
 /// Whether events can be recorded in the folder, and passes keep their books.
 fn look_at_folder(folder: &Path) -> Result<()> {
     if !folder.exists() {
-        let nearest = folder.ancestors().find(|folder| folder.exists());
-        return nearest.map_or(Ok(()), |nearest| {
+        return nearest(folder).map_or(Ok(()), |nearest| {
             os::may_write(nearest).with_context(|| format!("cannot make {}", folder.display()))
         });
     }
@@ -146,9 +145,13 @@ fn look_at_folder(folder: &Path) -> Result<()> {
     Ok(())
 }
 
+/// The folder itself, or that of those above it which is there.
+fn nearest(folder: &Path) -> Option<&Path> {
+    folder.ancestors().find(|folder| folder.exists())
+}
+
 fn look_at_room(folder: &Path) -> Result<()> {
-    let nearest = folder.ancestors().find(|folder| folder.exists());
-    let free = nearest.and_then(os::free_bytes);
+    let free = nearest(folder).and_then(os::free_bytes);
     if free.is_none_or(|free| free >= FREE_BYTES_MIN) {
         return Ok(());
     }

@@ -4,7 +4,7 @@ use crate::batch::{Batch, Content, Judged, SHOWN_BYTES_MAX};
 use crate::buffer::Buffer;
 use crate::cursor::Mark;
 use crate::envelope::{self, Frame};
-use crate::event::{self, Age, DropReason};
+use crate::event::{self, DropReason};
 use crate::lines::{Line, Lines, Next, Shape};
 use crate::news::Closed;
 use crate::paths::Paths;
@@ -241,11 +241,7 @@ fn wrap(line: &[u8], rules: &Rules) -> Result<(Content, Vec<String>), DropReason
 
 /// The envelope of a line under another time of sending, when the server's clock turned out to differ.
 pub fn rewrap(line: &[u8], now: DateTime<Utc>, rules: &Rules) -> Option<Vec<u8>> {
-    let age = Age {
-        now,
-        days_max: None,
-    };
-    let event = event::parse(line, &age).ok()?;
+    let event = event::read(line).ok()?;
     let frame = Frame { now, ..rules.frame };
     envelope::wrap(&event, &frame)
         .ok()

@@ -19,6 +19,12 @@ pub fn find(
         .find(|path| is_program(path))
 }
 
+/// Whether two paths lead to one file that is there.
+pub fn are_one(one: &Path, other: &Path) -> bool {
+    let files = (fs::canonicalize(one), fs::canonicalize(other));
+    matches!(files, (Ok(one), Ok(other)) if one == other)
+}
+
 /// A shell passes over a file that nobody may run.
 #[cfg(unix)]
 fn is_program(path: &Path) -> bool {
@@ -49,5 +55,16 @@ mod tests {
         assert_eq!(find("it", &env, []), None);
         let more = [second.path().to_owned()];
         assert_eq!(find("it", &env, more), Some(second.path().join("it")));
+    }
+
+    #[test]
+    fn a_program_is_not_looked_for_in_the_current_folder() {
+        let path = |path: &str| BTreeMap::from([("PATH".to_owned(), path.to_owned())]);
+        assert_eq!(find("sh", &path(".::bin"), []), None);
+        assert_eq!(
+            find("sh", &path("/nowhere:/bin"), []),
+            Some("/bin/sh".into())
+        );
+        assert_eq!(find("sh", &BTreeMap::new(), []), None);
     }
 }

@@ -168,10 +168,17 @@ fn empty(paths: &Paths, name: &str) -> Result<(u64, u64)> {
 fn remove(path: &Path, bytes_max: u64) -> Result<u64> {
     // What cannot be read goes, too.
     let lines = journal::read_one(path, bytes_max).unwrap_or_default();
+    let is_removed = unlink(path)?;
+    Ok(if is_removed { lines.len() as u64 } else { 0 })
+}
+
+/// Whether it was there.
+fn unlink(path: &Path) -> Result<bool> {
     match fs::remove_file(path) {
-        Err(err) if err.kind() == io::ErrorKind::NotFound => Ok(0),
-        Err(err) => Err(err).with_context(|| format!("cannot delete {}", path.display())),
-        Ok(()) => Ok(lines.len() as u64),
+        Err(err) if err.kind() == io::ErrorKind::NotFound => Ok(false),
+        removed => removed
+            .map(|()| true)
+            .with_context(|| format!("cannot delete {}", path.display())),
     }
 }
 
@@ -189,10 +196,7 @@ fn remove_old_id(paths: &Paths) -> Result<u64> {
     // Whoever is in the middle of a change needs it for a moment.
     let lock_file = os::open(&lock_path, Open::Create).with_context(context)?;
     let _held = lock::take(&lock_file, lock::WAIT_OF_PRODUCER).with_context(context)?;
-    match fs::remove_file(&path) {
-        Err(err) if err.kind() == io::ErrorKind::NotFound => Ok(0),
-        removed => removed.map(|()| 1).with_context(context),
-    }
+    unlink(&path).map(u64::from)
 }
 
 fn sessions(paths: &Paths) -> Result<Vec<PathBuf>> {

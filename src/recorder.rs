@@ -17,14 +17,14 @@ use crate::anonymous_id;
 use crate::append;
 use crate::consent::{self, Consent, Rule};
 use crate::detach::{self, Started};
-use crate::event::{self, Age, DropReason};
+use crate::event::{self, DropReason};
 use crate::id;
 use crate::os;
 use crate::paths::{OWN_BUFFER, Paths};
 use crate::settings::Limits;
 use crate::world;
 use anyhow::{Context, Result, bail};
-use chrono::{DateTime, SecondsFormat, Utc};
+use chrono::SecondsFormat;
 use serde::Serialize;
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
@@ -123,7 +123,7 @@ impl Recorder {
         });
         fill(&mut event, ["platform"; 2], || Some(PLATFORM.to_owned()));
         let line = serde_json::to_vec(&event)?;
-        check(&line, now)?;
+        check(&line)?;
         append::line(&self.paths, OWN_BUFFER, &line)?;
         Ok(Recorded::Written(id.unwrap_or_default()))
     }
@@ -187,7 +187,7 @@ fn fill(
 }
 
 /// Refuses what a pass with the usual limits would only drop.
-fn check(line: &[u8], now: DateTime<Utc>) -> Result<()> {
+fn check(line: &[u8]) -> Result<()> {
     let bytes_max = Limits::default().line_bytes_max;
     if line.len() > bytes_max {
         bail!(
@@ -196,11 +196,7 @@ fn check(line: &[u8], now: DateTime<Utc>) -> Result<()> {
         );
     }
     // Old events are the pass's to drop and count.
-    let age = Age {
-        now,
-        days_max: None,
-    };
-    match event::parse(line, &age) {
+    match event::read(line) {
         Ok(_) => Ok(()),
         Err(DropReason::Malformed(why)) => bail!("cannot record this event: it {why}"),
         Err(reason) => bail!("cannot record this event: it is {}", reason.words()),

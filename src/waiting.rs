@@ -2,12 +2,11 @@
 //! nothing.
 
 use crate::buffer::{self, Buffer};
-use crate::event::{self, Age};
+use crate::event::{self};
 use crate::lines::Next;
 use crate::os::Open;
 use crate::paths::Paths;
 use crate::settings::Limits;
-use crate::world;
 use anyhow::Result;
 use chrono::{DateTime, Utc};
 
@@ -55,17 +54,11 @@ pub fn look(paths: &Paths, name: &str) -> Result<Waiting> {
         bytes: buffer.size - buffer.mark.offset,
         ..Waiting::default()
     };
-    let any_age = Age {
-        now: world::now(),
-        days_max: None,
-    };
     let mut lines = buffer.lines(Limits::default().line_bytes_max);
     while let Next::Line(line) = buffer.next(&mut lines)? {
         waiting.events += 1;
         if waiting.oldest.is_none() {
-            waiting.oldest = event::parse(&line.bytes, &any_age)
-                .ok()
-                .and_then(|event| event.time);
+            waiting.oldest = event::read(&line.bytes).ok().and_then(|event| event.time);
         }
     }
     Ok(waiting)

@@ -43,6 +43,16 @@ pub fn span(length: TimeDelta) -> String {
     counted(count.unsigned_abs(), unit)
 }
 
+/// How one clock stands to another that is ahead of it by so much: "2 hours behind", "2 hours ahead of".
+pub fn lag(ahead: TimeDelta) -> String {
+    let way = if ahead > TimeDelta::zero() {
+        "behind"
+    } else {
+        "ahead of"
+    };
+    format!("{} {way}", span(ahead.abs()))
+}
+
 /// A word of a POSIX shell, for commands that are to be copied.
 pub fn shell(text: &str) -> String {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "/._-+:,@".contains(c);

@@ -1,7 +1,7 @@
 //! The flags of `schedule`.
 
 use super::{App, Application};
-use crate::schedule::{Every, Scheduler, from_name};
+use crate::schedule::{Every, Scheduler};
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Subcommand};
 
@@ -98,5 +98,7 @@ fn asked_for() -> impl TypedValueParser<Value = Named> {
     let names = ["auto"]
         .into_iter()
         .chain(Scheduler::ALL.map(Scheduler::name));
-    PossibleValuesParser::new(names).try_map(|name| from_name(&name).map(Named))
+    // `auto` is none of them.
+    let found = |name: String| Scheduler::ALL.into_iter().find(|one| one.name() == name);
+    PossibleValuesParser::new(names).map(move |name| Named(found(name)))
 }

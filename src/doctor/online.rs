@@ -8,7 +8,7 @@ use crate::consent::Consent;
 use crate::route::Route;
 use crate::settings::Settings;
 use crate::verdict::{self, Cure, Trouble, Verdict};
-use crate::wording::{grouped, span};
+use crate::wording::{grouped, lag};
 use crate::world::{self, RealWorld, Reply, World};
 use chrono::TimeDelta;
 use serde_json::Value;
@@ -217,12 +217,7 @@ fn server_clock(reply: &Reply, world: &RealWorld) -> Check {
     if !clock::differ(ahead) {
         return Check::ok(NAME, "agrees with this machine's");
     }
-    let way = if ahead > TimeDelta::zero() {
-        "behind"
-    } else {
-        "ahead of"
-    };
-    let words = format!("this machine's clock is {} {way} it", span(ahead.abs()));
+    let words = format!("this machine's clock is {} it", lag(ahead));
     let advice = "set the clock of this machine";
     if ahead.abs() > AHEAD_MAX {
         return Check::problem(NAME, words, advice);

@@ -6,12 +6,12 @@ use crate::exit::Exit;
 use crate::holder;
 use crate::host_settings::{self, Found, Standing};
 use crate::hosts::place::FOLDERS_SEARCHED;
+use crate::programs;
 use crate::schedule;
 use crate::state::State;
-use crate::wording::{minute, span};
+use crate::wording::{lag, minute};
 use chrono::TimeDelta;
 use std::fs;
-use std::path::Path;
 
 pub(super) fn checks(subject: &Subject) -> Vec<Check> {
     let state = State::load(subject.paths);
@@ -38,10 +38,6 @@ pub(super) fn version() -> Check {
 pub(super) fn program(subject: &Subject) -> Check {
     const NAME: &str = "program";
     let me = std::env::current_exe().unwrap_or_default();
-    let is_same = |found: &Path| match (fs::canonicalize(found), fs::canonicalize(&me)) {
-        (Ok(found), Ok(me)) => found == me,
-        _ => false,
-    };
     match host_settings::binary(subject.env) {
         None => Check::warning(
             NAME,
@@ -51,7 +47,9 @@ pub(super) fn program(subject: &Subject) -> Check {
             ),
             "install it there, for example with install.sh",
         ),
-        Some(found) if is_same(&found) => Check::ok(NAME, found.display().to_string()),
+        Some(found) if programs::are_one(&found, &me) => {
+            Check::ok(NAME, found.display().to_string())
+        }
         Some(found) => Check::warning(
             NAME,
             format!(
@@ -76,9 +74,8 @@ fn clock(subject: &Subject, state: &State) -> Check {
         return Check::warning(NAME, words, advice);
     }
     if let Some(seconds) = state.server_ahead_s {
-        let way = if seconds > 0 { "behind" } else { "ahead of" };
-        let ahead = span(TimeDelta::seconds(seconds).abs());
-        let words = format!("says {shown}, {ahead} {way} the server's at the last pass");
+        let lag = lag(TimeDelta::seconds(seconds));
+        let words = format!("says {shown}, {lag} the server's at the last pass");
         return Check::warning(NAME, words, advice);
     }
     Check::ok(NAME, "can be right; --online compares it with the server's")

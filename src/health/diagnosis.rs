@@ -6,7 +6,7 @@ use crate::consent::{Consent, Rule};
 use crate::exit::Exit;
 use crate::schedule;
 use crate::state::Last;
-use crate::wording::{events_wait, minute, span};
+use crate::wording::{events_wait, lag, minute};
 use chrono::TimeDelta;
 
 /// Nobody sends, if events wait for longer than this and no pass came.
@@ -179,15 +179,7 @@ fn clock(health: &Health) -> Option<Diagnosis> {
     let next = "set the clock right; until then no event is dropped for its age".to_owned();
     let ahead = health.state.server_ahead_s.map(TimeDelta::seconds);
     if let Some(ahead) = ahead {
-        let how = if ahead > TimeDelta::zero() {
-            "behind"
-        } else {
-            "ahead of"
-        };
-        let words = format!(
-            "This machine's clock is {} {how} the server's.",
-            span(ahead.abs())
-        );
+        let words = format!("This machine's clock is {} the server's.", lag(ahead));
         return Some(Diagnosis::new(Exit::Done, words, next));
     }
     if health.clock_is_credible {

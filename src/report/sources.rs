@@ -5,7 +5,7 @@ use super::reckoning::Reckoning;
 use crate::buffer::{self, Buffer};
 use crate::cursor::Mark;
 use crate::envelope::{self, Frame};
-use crate::event::{self, Age};
+use crate::event::{self};
 use crate::journal;
 use crate::lines::{Line, Lines, Next, Shape};
 use crate::os::{self, Open};
@@ -102,16 +102,12 @@ fn read_envelopes(reckoning: &mut Reckoning, path: &Path, file: &File) -> Result
 
 /// A line that waits is taken for what it will be when it leaves.
 fn read_buffer(reckoning: &mut Reckoning, paths: &Paths, name: &str, frame: &Frame) -> Result<()> {
-    let age = Age {
-        now: frame.now,
-        days_max: None,
-    };
     let buffer = Buffer::look(paths, name, Open::Read)?;
     let mut lines = buffer.lines(Limits::default().line_bytes_max);
     let next = || buffer.next(&mut lines);
     reckoning.files.push(paths.buffer(name));
     read_lines(reckoning, &paths.buffer(name), next, |line| {
-        let event = event::parse(line, &age).map_err(|_| Damaged)?;
+        let event = event::read(line).map_err(|_| Damaged)?;
         let envelope = envelope::wrap(&event, frame).map_err(|_| Damaged)?;
         Arrival::read(&envelope.json)
     })?;

@@ -2,6 +2,7 @@
 
 use super::tool::{self, QUESTION_MAX};
 use super::{Env, Scheduler};
+use crate::programs;
 use anyhow::{Result, bail};
 
 /// The scheduler that was asked for, or the one of this machine: launchd, or systemd if the person's own
@@ -10,7 +11,7 @@ use anyhow::{Result, bail};
 /// # Errors
 /// There is none.
 pub fn choose(asked_for: Option<Scheduler>, env: &Env) -> Result<Scheduler> {
-    let is_there = |name| tool::find(name, env).is_some();
+    let is_there = |name| programs::find(name, env, []).is_some();
     match asked_for {
         // Files for a systemd that is not there would look like a schedule.
         Some(Scheduler::Systemd) if !systemd_answers(env) => bail!(
@@ -30,7 +31,7 @@ pub fn choose(asked_for: Option<Scheduler>, env: &Env) -> Result<Scheduler> {
 
 /// Where [`choose`] finds none, the one that a person may set up by hand, at another time or elsewhere.
 pub fn choose_for_elsewhere(env: &Env) -> Scheduler {
-    if tool::find("systemctl", env).is_some() {
+    if programs::find("systemctl", env, []).is_some() {
         Scheduler::Systemd
     } else {
         Scheduler::Cron
@@ -39,7 +40,7 @@ pub fn choose_for_elsewhere(env: &Env) -> Scheduler {
 
 /// systemctl is in many containers, and of people logged in by `su` no systemd of their own runs.
 pub(super) fn systemd_answers(env: &Env) -> bool {
-    tool::find("systemctl", env).is_some_and(|systemctl| {
+    programs::find("systemctl", env, []).is_some_and(|systemctl| {
         tool::run(
             &systemctl,
             &["--user", "show-environment"],

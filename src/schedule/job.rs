@@ -6,6 +6,7 @@ use crate::consent::{self, Consent, FileState, Rule};
 use crate::host_settings;
 use crate::id;
 use crate::paths::Paths;
+use crate::programs;
 use crate::settings::{CONNECTION_STRING, Limits, Settings};
 use anyhow::{Context, Result, bail};
 use std::ffi::OsStr;
@@ -184,11 +185,8 @@ fn says_off(name: &str, value: &str, app: &str) -> bool {
 /// leads to (Homebrew's folders have a version in their name).
 fn program(env: &Env) -> Result<PathBuf> {
     let me = std::env::current_exe().context("cannot find this program's own file")?;
-    let same = |path: &PathBuf| {
-        let (one, other) = (fs::canonicalize(path), fs::canonicalize(&me));
-        matches!((one, other), (Ok(one), Ok(other)) if one == other)
-    };
-    Ok(host_settings::binary(env).filter(same).unwrap_or(me))
+    let lasting = host_settings::binary(env).filter(|path| programs::are_one(path, &me));
+    Ok(lasting.unwrap_or(me))
 }
 
 /// Where a machine has no id of its own, the name of the person's folder is something.

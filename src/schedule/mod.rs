@@ -32,7 +32,6 @@ pub use place::Change;
 pub use plan::{Unasked, to_install, to_remove};
 pub use survey::{Found, found, json, look, words};
 
-use anyhow::{Result, bail};
 use std::collections::BTreeMap;
 
 type Env = BTreeMap<String, String>;
@@ -60,18 +59,4 @@ impl Scheduler {
             Scheduler::Cron => "cron",
         }
     }
-}
-
-/// The scheduler that a flag names, or `None` for `auto`.
-///
-/// # Errors
-/// Which names there are.
-pub fn from_name(name: &str) -> Result<Option<Scheduler>> {
-    let found = Scheduler::ALL
-        .into_iter()
-        .find(|scheduler| scheduler.name() == name);
-    if found.is_none() && name != "auto" {
-        bail!("the scheduler is auto, systemd, launchd or cron");
-    }
-    Ok(found)
 }

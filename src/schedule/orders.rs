@@ -2,6 +2,7 @@
 
 use super::tool::{self, ORDER_MAX, QUESTION_MAX};
 use super::{Env, Job, Scheduler, cron, launchd, plan, systemd};
+use crate::programs;
 use crate::wording;
 use crate::world;
 use anyhow::{Context, Result};
@@ -32,7 +33,7 @@ impl Orders {
     /// The scheduler's program is not here.
     pub(super) fn of(scheduler: Scheduler, app: &str, env: &Env) -> Result<Orders> {
         let need = |name: &str| {
-            tool::find(name, env).with_context(|| format!("there is no {name} on the PATH"))
+            programs::find(name, env, []).with_context(|| format!("there is no {name} on the PATH"))
         };
         Ok(match scheduler {
             Scheduler::Systemd => Orders::Systemd {

@@ -1,8 +1,9 @@
 //! Which texts would change, and how.
 
 use super::place::{Change, Place};
-use super::{Env, Job, Scheduler, cron, launchd, systemd, tool};
+use super::{Env, Job, Scheduler, cron, launchd, systemd};
 use crate::paths;
+use crate::programs;
 use anyhow::{Context, Result, bail};
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -120,7 +121,7 @@ pub(super) fn files(scheduler: Scheduler, app: &str, env: &Env) -> Result<Vec<Pa
 
 /// The crontab, if there is a program for it.
 pub(super) fn crontab(env: &Env) -> Option<Place> {
-    tool::find("crontab", env).map(Place::Crontab)
+    programs::find("crontab", env, []).map(Place::Crontab)
 }
 
 /// The folder of the person's own units.

@@ -3,13 +3,11 @@
 use crate::world::{self, Patience};
 use anyhow::{Context, Result, anyhow, bail};
 use std::io::{Read, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{self, Receiver};
 use std::thread;
 use std::time::Duration;
-
-use super::Env;
 
 /// What only asks answers at once, or there is nobody to answer.
 pub(super) const QUESTION_MAX: Duration = Duration::from_secs(3);
@@ -55,15 +53,6 @@ impl Said {
         }
         Err(anyhow!("{what}: {}", self.complaint()))
     }
-}
-
-/// A program of this name on the `PATH`; not in the current folder, which may be anybody's.
-pub(super) fn find(name: &str, env: &Env) -> Option<PathBuf> {
-    let path = env.get("PATH").map(String::as_str).unwrap_or_default();
-    std::env::split_paths(path)
-        .filter(|folder| folder.is_absolute())
-        .map(|folder| folder.join(name))
-        .find(|program| program.is_file())
 }
 
 /// Runs it with this on its standard input.
@@ -185,13 +174,5 @@ mod tests {
     fn one_that_says_too_much_is_not_believed() {
         let said = shell("head -c 2000000 /dev/zero", b"", ORDER_MAX);
         assert!(format!("{:#}", said.unwrap_err()).contains("more than"));
-    }
-
-    #[test]
-    fn a_program_is_not_looked_for_in_the_current_folder() {
-        let path = |path: &str| Env::from([("PATH".to_owned(), path.to_owned())]);
-        assert_eq!(find("sh", &path(".::bin")), None);
-        assert_eq!(find("sh", &path("/nowhere:/bin")), Some("/bin/sh".into()));
-        assert_eq!(find("sh", &Env::new()), None);
     }
 }

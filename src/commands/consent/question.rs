@@ -3,7 +3,7 @@
 use super::steering::Steering;
 use crate::cli::Upload;
 use crate::envelope::{self, Frame};
-use crate::event::{self, Age};
+use crate::event::{self};
 use crate::id;
 use crate::privacy::Policy;
 use crate::settings::Settings;
@@ -95,10 +95,6 @@ fn show(steering: &Steering) {
         "success": true,
         "prompt": "this field stays on the machine",
     });
-    let any_age = Age {
-        now,
-        days_max: None,
-    };
     let policy = settings
         .as_ref()
         .map_or(Policy::Default, |settings| settings.policy.clone());
@@ -111,7 +107,7 @@ fn show(steering: &Steering) {
         policy: &policy,
     };
     let text = sample.to_string();
-    let envelope = event::parse(text.as_bytes(), &any_age)
+    let envelope = event::read(text.as_bytes())
         .and_then(|event| envelope::wrap(&event, &frame))
         .ok()
         .and_then(|envelope| serde_json::from_slice::<Value>(&envelope.json).ok());
