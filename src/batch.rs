@@ -90,6 +90,22 @@ impl Batch {
         self.lines.push(line);
     }
 
+    /// Adds the batch that follows it in the buffer, once both have their fates.
+    pub fn join(&mut self, next: Batch) {
+        self.lines.extend(next.lines);
+        self.end = next.end;
+    }
+
+    /// Bytes of its lines in the buffer, but for most of those of lines that are dropped.
+    pub fn line_bytes(&self) -> usize {
+        self.held_bytes
+    }
+
+    /// Bytes of memory it takes, nearly.
+    pub fn held_bytes(&self) -> usize {
+        self.held_bytes + self.envelope_bytes
+    }
+
     /// The indexes of the lines that are posted.
     pub fn events(&self) -> Vec<usize> {
         let is_event = |(_, line): &(usize, &Judged)| matches!(line.content, Content::Envelope(_));

@@ -224,6 +224,9 @@ pub struct Limit {
     /// Seconds a detached pass stays for what comes next [default: 15]
     #[arg(long, hide_short_help = true, value_name = "SECONDS")]
     pub gather_s: Option<u64>,
+    /// Requests under way at once, for a large backlog [default: 20]
+    #[arg(long, hide_short_help = true, value_name = "COUNT")]
+    pub lanes: Option<usize>,
     /// Longest duration of a request [default: 5000]
     #[arg(long, hide_short_help = true, value_name = "MS")]
     pub request_timeout_ms: Option<u64>,

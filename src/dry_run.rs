@@ -3,7 +3,7 @@
 use crate::buffer::Buffer;
 use crate::clock::Clock;
 use crate::fate::{self, Fate};
-use crate::lane::{Lane, More, Taken};
+use crate::intake::{Intake, More, Taken};
 use crate::os::Open;
 use crate::outlook;
 use crate::rules::Rules;
@@ -28,14 +28,14 @@ pub fn run<W: World>(pass: &Pass<W>) -> Result<Summary> {
     let rules = pass.rules(&clock, None);
     for name in names {
         let counted = Buffer::look(pass.paths, &name, Open::Read)
-            .and_then(|buffer| count(Lane::new(buffer, rules.limits), &rules, &mut summary));
+            .and_then(|buffer| count(Intake::new(buffer, rules.limits), &rules, &mut summary));
         summary.noting(counted);
     }
     Ok(summary)
 }
 
-fn count(mut lane: Lane, rules: &Rules, summary: &mut Summary) -> Result<()> {
-    while let Taken::Batch(batch, more) = lane.take_batch(rules)? {
+fn count(mut intake: Intake, rules: &Rules, summary: &mut Summary) -> Result<()> {
+    while let Taken::Batch(batch, more) = intake.take_batch(rules)? {
         let events = batch.events();
         summary.requests += u64::from(!events.is_empty());
         let posted = events

@@ -139,18 +139,23 @@ pub mod envelope;
 pub mod privacy;
 
 pub mod batch;
-pub mod lane;
+pub mod intake;
 pub mod rules;
 
 pub mod fate;
 pub mod retry;
 pub mod verdict;
 
+pub mod pace;
+pub mod requests;
 pub mod route;
 pub mod send;
+pub mod server_clock;
 pub mod stop;
 
 pub mod dry_run;
+mod round;
+mod turn;
 pub mod upload;
 
 pub mod clock;

@@ -15,7 +15,7 @@ pub enum Tail {
     TakenWhenStale,
 }
 
-/// What a lane needs to judge lines.
+/// What an intake needs to judge lines.
 pub struct Rules<'a> {
     /// Now, and the oldest an event may be.
     pub age: Age,

@@ -2,14 +2,14 @@
 //! fate.
 
 use crate::batch::{Batch, Content};
-use crate::clock;
 use crate::consent::Consent;
 use crate::fate::{Blame, Fate, note_each};
+use crate::requests::{Flight, Requests};
 use crate::retry::{self, Next};
 use crate::route::Route;
 use crate::settings::Limits;
 use crate::stop::Stop;
-use crate::verdict::{self, Elsewhere, OfEvent, Refusal, Trouble, Verdict};
+use crate::verdict::{OfEvent, Refusal, Trouble, Verdict};
 use crate::world::World;
 use chrono::{DateTime, TimeDelta, Utc};
 use std::time::Duration;
@@ -23,23 +23,12 @@ pub struct Sent {
     pub stop: Option<Stop>,
 }
 
-/// The connection to the server during one pass.
+/// Delivers batches during one pass.
 pub struct Sender<'a, W: World> {
+    /// Its requests.
+    pub requests: Requests<'a, W>,
     world: &'a W,
     limits: &'a Limits,
-    may: &'a dyn Fn() -> Consent,
-    /// Where requests go.
-    pub route: Route,
-    /// How far the server's clock is ahead of ours.
-    pub skew: Option<TimeDelta>,
-    /// Requests that were posted.
-    pub requests: u64,
-    /// Whether the server's clock agrees with ours.
-    pub confirms_our_clock: bool,
-    /// Whether it did not, at any time in this pass.
-    clocks_differed: bool,
-    /// Whether the server has judged events in this pass, one by one.
-    judged: bool,
 }
 
 /// Builds a line's envelope again, under another time of sending.
@@ -54,25 +43,21 @@ impl<'a, W: World> Sender<'a, W> {
         route: Route,
     ) -> Self {
         Sender {
+            requests: Requests::new(world, limits, may, route),
             world,
             limits,
-            may,
-            route,
-            skew: None,
-            requests: 0,
-            confirms_our_clock: false,
-            clocks_differed: false,
-            judged: false,
         }
     }
 
-    /// The time of day, by the server's clock where ours is known to be wrong.
-    pub fn now(&self) -> DateTime<Utc> {
-        self.world.now() + self.skew.unwrap_or_default()
-    }
-
-    /// Delivers a batch as far as it goes, with at most `attempts_max` attempts for each request.
-    pub fn deliver(&mut self, batch: &mut Batch, attempts_max: u32, rewrap: Rewrap) -> Sent {
+    /// Delivers a batch as far as it goes, with at most `attempts_max` attempts for each request. `flight`
+    /// is its first request, if that was begun.
+    pub fn deliver(
+        &mut self,
+        batch: &mut Batch,
+        mut flight: Option<Flight>,
+        attempts_max: u32,
+        rewrap: Rewrap,
+    ) -> Sent {
         let events = batch.events();
         let mut fates: Vec<(usize, Fate)> =
             events.iter().map(|index| (*index, Fate::Kept)).collect();
@@ -81,7 +66,7 @@ impl<'a, W: World> Sender<'a, W> {
         let mut parts: Vec<Vec<usize>> = vec![(0..events.len()).collect()];
         let mut stop = None;
         while let Some(part) = parts.pop() {
-            match self.deliver_part(batch, &mut fates, part, attempts_max, rewrap) {
+            match self.deliver_part(batch, &mut fates, part, &mut flight, attempts_max, rewrap) {
                 Part::Judged => {}
                 Part::Refused(status, part) if part.len() == 1 => {
                     refused_alone.push((part[0], status));
@@ -106,9 +91,9 @@ impl<'a, W: World> Sender<'a, W> {
     fn judge_alone(&self, fates: &mut [(usize, Fate)], alone: &[(usize, u16)]) -> Option<Stop> {
         let (_, status) = *alone.first()?;
         let all = alone.len() == fates.len();
-        if all && (alone.len() > 1 || !self.judged) {
+        if all && (alone.len() > 1 || !self.requests.judged) {
             let trouble = Trouble::Misconfigured(format!("status {status} without a word why"));
-            return Some(self.stop(trouble, None));
+            return Some(self.requests.stop(trouble, None));
         }
         if !all && fates.iter().all(|(_, fate)| *fate == Fate::Kept) {
             // Stopped half-way with nothing judged yet: no evidence against these events.
@@ -130,6 +115,7 @@ impl<'a, W: World> Sender<'a, W> {
         batch: &mut Batch,
         fates: &mut [(usize, Fate)],
         part: Vec<usize>,
+        flight: &mut Option<Flight>,
         attempts_max: u32,
         rewrap: Rewrap,
     ) -> Part {
@@ -138,15 +124,18 @@ impl<'a, W: World> Sender<'a, W> {
         let mut attempts = 0;
         let mut rewrapped = false;
         while !pending.is_empty() {
-            if let Some(stop) = self.must_stop(Duration::ZERO) {
-                return Part::Stopped(stop);
-            }
             let lines: Vec<usize> = pending.iter().map(|index| fates[*index].0).collect();
-            let (verdict, asked) = self.post(&batch.body(&lines), lines.len());
-            let trouble = match verdict {
+            let judged = match self.requests.post(batch, &lines, flight.take()) {
+                Ok(judged) => judged,
+                Err(stop) => return Part::Stopped(stop),
+            };
+            let asked = judged.asked;
+            let trouble = match judged.verdict {
                 // The key cannot be wrong if the server took the others.
                 Verdict::Leave(Trouble::Misconfigured(_)) if pending.len() < size => break,
-                Verdict::Leave(trouble) => return Part::Stopped(self.stop(trouble, asked)),
+                Verdict::Leave(trouble) => {
+                    return Part::Stopped(self.requests.stop(trouble, asked));
+                }
                 Verdict::Split(status) => return Part::Refused(status, pending),
                 Verdict::Again(trouble) => Some(trouble),
                 Verdict::Each(verdicts) if self.blames_our_clock(&verdicts) && !rewrapped => {
@@ -164,26 +153,30 @@ impl<'a, W: World> Sender<'a, W> {
             if pending.is_empty() {
                 break;
             }
-            let pause = retry::next(self.limits, attempts, attempts_max, asked, self.dice());
+            let next = retry::next(self.limits, attempts, attempts_max, asked, self.dice());
             let taken = pending.len() < size;
-            if let Some(end) = self.pause_or_end(pause, trouble, asked, taken) {
+            if let Some(end) = self.pause_or_end(next, judged.at, trouble, asked, taken) {
                 return end;
             }
         }
         Part::Judged
     }
 
-    /// After an attempt that left events pending: pauses before the next one, or says how it ends.
+    /// After an attempt that left events pending: pauses before the next one, or says how it ends. While
+    /// others were waited for a part of the pause has gone by.
     fn pause_or_end(
-        &self,
+        &mut self,
         next: Next,
+        since: Duration,
         trouble: Option<Trouble>,
         asked: Option<TimeDelta>,
         taken: bool,
     ) -> Option<Part> {
         if let Next::Pause(pause) = next {
-            let stop = self.must_stop(pause);
-            if stop.is_none() {
+            let pause = (since + pause).saturating_sub(self.world.elapsed());
+            let stop = self.requests.must_stop(pause);
+            if stop.is_none() && !pause.is_zero() {
+                self.requests.pace.paused();
                 self.world.sleep(pause);
             }
             return stop.map(Part::Stopped);
@@ -194,8 +187,10 @@ impl<'a, W: World> Sender<'a, W> {
             (None, None) => Some(Part::Judged),
             (Some(_), None) if taken => Some(Part::Judged),
             // It took some, and named a time for the rest.
-            (None, Some(_)) => Some(Part::Stopped(self.stop(Trouble::Status(429), asked))),
-            (Some(trouble), _) => Some(Part::Stopped(self.stop(trouble, asked))),
+            (None, Some(_)) => Some(Part::Stopped(
+                self.requests.stop(Trouble::Status(429), asked),
+            )),
+            (Some(trouble), _) => Some(Part::Stopped(self.requests.stop(trouble, asked))),
         }
     }
 
@@ -203,11 +198,11 @@ impl<'a, W: World> Sender<'a, W> {
     /// wrapped: it may be our fault.
     fn blames_our_clock(&self, verdicts: &[OfEvent]) -> bool {
         let for_time = |verdict: &OfEvent| matches!(verdict, OfEvent::RefusedForTime(_));
-        self.clocks_differed && verdicts.iter().any(for_time)
+        self.requests.clock.has_differed && verdicts.iter().any(for_time)
     }
 
     fn rewrap(&self, batch: &mut Batch, lines: &[usize], rewrap: Rewrap) {
-        let now = self.now();
+        let now = self.requests.now();
         for index in lines {
             let line = &mut batch.lines[*index];
             if let Some(envelope) = rewrap(&line.bytes, now) {
@@ -219,73 +214,6 @@ impl<'a, W: World> Sender<'a, W> {
     /// Spreads the pauses of many machines; the odd nanoseconds of the clock are random enough.
     fn dice(&self) -> f64 {
         f64::from(self.world.now().timestamp_subsec_nanos()) / 1e9
-    }
-
-    /// Whether a request after this pause must not be begun.
-    fn must_stop(&self, pause: Duration) -> Option<Stop> {
-        // It could outlive the pass.
-        if self.world.elapsed() + pause + self.limits.request_timeout > self.limits.deadline {
-            return Some(Stop::Deadline);
-        }
-        match (self.may)() {
-            Consent::Allowed => None,
-            Consent::Denied(rule) => Some(Stop::Off(rule)),
-        }
-    }
-
-    fn stop(&self, trouble: Trouble, asked: Option<TimeDelta>) -> Stop {
-        // Midnight is the server's; what is written down is read by our own clock.
-        let until = retry::not_before(&trouble, asked, self.now())
-            .map(|until| until - self.skew.unwrap_or_default());
-        Stop::Trouble(trouble, until)
-    }
-
-    /// Compares the server's clock with ours. Only Breeze's own is believed, not a captive portal's.
-    fn compare_clocks(&mut self, date: &str, now: DateTime<Utc>) {
-        let ahead = clock::ahead(date, now);
-        self.skew = ahead.filter(|ahead| clock::differ(*ahead));
-        self.clocks_differed |= self.skew.is_some();
-        self.confirms_our_clock = ahead.is_some() && self.skew.is_none();
-    }
-
-    /// One request, and the redirects it meets.
-    fn post(&mut self, body: &[u8], sent: usize) -> (Verdict, Option<TimeDelta>) {
-        let mut visited = vec![self.route.place().clone()];
-        loop {
-            self.requests += 1;
-            let reply = match self.world.post(self.route.place(), body) {
-                Ok(reply) => reply,
-                Err(no_reply) => {
-                    self.route.reset();
-                    return (Verdict::Again(Trouble::NoReply(no_reply.why)), None);
-                }
-            };
-            let now = self.world.now();
-            let asked = reply
-                .retry_after
-                .as_deref()
-                .and_then(|header| retry::retry_after(header, now));
-            let location = match verdict::judge(&reply, sent) {
-                Err(Elsewhere(location)) => location,
-                Ok(verdict) => {
-                    if let Verdict::Each(_) = verdict {
-                        self.judged = true;
-                        if let Some(date) = &reply.date {
-                            self.compare_clocks(date, now);
-                        }
-                    }
-                    // A place we were sent to in an earlier pass may be gone by now.
-                    if matches!(verdict, Verdict::Leave(_)) && self.route.forget_cached() {
-                        visited = vec![self.route.place().clone()];
-                        continue;
-                    }
-                    return (verdict, asked);
-                }
-            };
-            if let Err(trouble) = self.route.follow(&location, &reply, &mut visited, now) {
-                return (Verdict::Leave(trouble), asked);
-            }
-        }
     }
 }
 

@@ -41,6 +41,17 @@ impl Stop {
         }
     }
 
+    /// Of two reasons to stop the one that asks for the longer pause.
+    #[must_use]
+    pub fn or_longer(self, other: Stop) -> Stop {
+        let until = |stop: &Stop| stop.not_before().map(|pause| pause.until);
+        if until(&other) > until(&self) {
+            other
+        } else {
+            self
+        }
+    }
+
     /// Whether the other buffers need not be tried either: it is not about the one batch.
     pub fn ends_the_pass(&self) -> bool {
         match self {
@@ -53,6 +64,22 @@ impl Stop {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_longer_pause_wins() {
+        let asked = |seconds| {
+            let until = DateTime::from_timestamp(seconds, 0);
+            Stop::Trouble(Trouble::Status(429), until)
+        };
+        let unasked = Stop::Trouble(Trouble::Status(503), None);
+        let check = |one: &Stop, other: &Stop, expected: &Stop| {
+            assert_eq!(&one.clone().or_longer(other.clone()), expected);
+        };
+        check(&unasked, &asked(9), &asked(9));
+        check(&asked(9), &asked(8), &asked(9));
+        check(&asked(8), &asked(9), &asked(9));
+        check(&unasked, &Stop::Deadline, &unasked);
+    }
 
     #[test]
     fn only_what_may_be_the_batchs_own_fault_leaves_the_other_buffers_a_try() {

@@ -8,19 +8,23 @@ use crate::watchdog;
 use anyhow::Result;
 use chrono::{DateTime, Utc};
 use std::path::Path;
-use std::sync::Mutex;
+use std::sync::mpsc::Receiver;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime};
 use ureq::http::{HeaderMap, Uri};
 use ureq::tls::{RootCerts, TlsConfig};
 use ureq::unversioned::resolver::{DefaultResolver, ResolvedSocketAddrs, Resolver};
 use ureq::unversioned::transport::{DefaultConnector, NextTimeout};
 
+mod lanes;
 mod proxies;
 mod reach;
 mod roots;
 
 pub use proxies::{Proxies, ProxyInUse, proxies};
 pub use reach::{connect, lookup};
+
+use lanes::Lanes;
 
 /// Breeze writes the User-Agent into `client_Browser` of every event, so it says nothing else.
 const USER_AGENT: &str = "telemetry-upload";
@@ -55,6 +59,24 @@ pub struct NoReply {
     pub why: String,
 }
 
+/// What came of a request, and when.
+#[derive(Clone, Debug)]
+pub struct Answer {
+    /// The reply, if there was one.
+    pub reply: Result<Reply, NoReply>,
+    /// By [`World::elapsed`].
+    pub at: Duration,
+}
+
+/// A request that was begun.
+#[derive(Debug)]
+pub enum UnderWay {
+    /// It is done already.
+    Done(Answer),
+    /// A lane is at it.
+    InLane(Receiver<Answer>),
+}
+
 /// Everything that is not a pure function of the buffer and the settings.
 pub trait World {
     /// The time of day.
@@ -66,6 +88,25 @@ pub trait World {
     /// # Errors
     /// [`NoReply`], if none came.
     fn post(&self, endpoint: &Endpoint, body: &[u8]) -> Result<Reply, NoReply>;
+    /// Begins to post the same, where it can be while others are under way. A world that does one thing
+    /// after the other has done it when this returns.
+    fn begin(&self, endpoint: &Endpoint, body: &[u8]) -> UnderWay {
+        let reply = self.post(endpoint, body);
+        let at = self.elapsed();
+        UnderWay::Done(Answer { reply, at })
+    }
+    /// Waits for what comes of a request. Who begins several asks in the same order.
+    fn answer(&self, request: UnderWay) -> Answer {
+        match request {
+            UnderWay::Done(answer) => answer,
+            UnderWay::InLane(lane) => lane.recv().unwrap_or_else(|_| Answer {
+                reply: Err(NoReply {
+                    why: "the lane it was sent in has ended".to_owned(),
+                }),
+                at: self.elapsed(),
+            }),
+        }
+    }
     /// Pauses.
     fn sleep(&self, pause: Duration);
 }
@@ -114,6 +155,13 @@ impl Patience {
 #[derive(Debug)]
 pub struct RealWorld {
     started: Instant,
+    wire: Arc<Wire>,
+    lanes: Lanes,
+}
+
+/// What the lanes share.
+#[derive(Debug)]
+struct Wire {
     agent: ureq::Agent,
     /// For loopback: never through a proxy.
     direct: ureq::Agent,
@@ -134,9 +182,12 @@ impl RealWorld {
         };
         Ok(RealWorld {
             started: Instant::now(),
-            agent: agent(limits, roots.clone(), Via::EnvironmentsProxy),
-            direct: agent(limits, roots, Via::Nothing),
-            request_timeout: limits.request_timeout,
+            wire: Arc::new(Wire {
+                agent: agent(limits, roots.clone(), Via::EnvironmentsProxy),
+                direct: agent(limits, roots, Via::Nothing),
+                request_timeout: limits.request_timeout,
+            }),
+            lanes: Lanes::none_yet(),
         })
     }
 }
@@ -151,8 +202,26 @@ impl World for RealWorld {
     }
 
     fn post(&self, endpoint: &Endpoint, body: &[u8]) -> Result<Reply, NoReply> {
-        let body = gzip::encode(body);
-        let share = Duration::from_secs(body.len() as u64 / UPLINK_BYTES_PER_S);
+        self.wire.post(endpoint, &gzip::encode(body))
+    }
+
+    fn begin(&self, endpoint: &Endpoint, body: &[u8]) -> UnderWay {
+        let (wire, started) = (Arc::clone(&self.wire), self.started);
+        let (endpoint, packed) = (endpoint.clone(), gzip::encode(body));
+        self.lanes.begin(move || Answer {
+            reply: wire.post(&endpoint, &packed),
+            at: started.elapsed(),
+        })
+    }
+
+    fn sleep(&self, pause: Duration) {
+        sleep(pause);
+    }
+}
+
+impl Wire {
+    fn post(&self, endpoint: &Endpoint, packed: &[u8]) -> Result<Reply, NoReply> {
+        let share = Duration::from_secs(packed.len() as u64 / UPLINK_BYTES_PER_S);
         let agent = if endpoint.is_loopback() {
             &self.direct
         } else {
@@ -166,7 +235,7 @@ impl World for RealWorld {
             .config()
             .timeout_global(Some(self.request_timeout + share))
             .build()
-            .send(&body[..])
+            .send(packed)
             .map_err(|err| no_reply(&err))?;
         let status = response.status().as_u16();
         let [retry_after, location, cache_control, date] =
@@ -191,10 +260,6 @@ impl World for RealWorld {
             date,
         })
     }
-
-    fn sleep(&self, pause: Duration) {
-        sleep(pause);
-    }
 }
 
 #[derive(Clone, Copy)]
@@ -209,6 +274,8 @@ fn agent(limits: &Limits, roots: RootCerts, via: Via) -> ureq::Agent {
         .tls_config(tls)
         .http_status_as_error(false)
         .max_redirects(0)
+        .max_idle_connections(limits.lanes_max)
+        .max_idle_connections_per_host(limits.lanes_max)
         .user_agent(USER_AGENT)
         .accept_encoding("identity")
         .timeout_resolve(Some(limits.connect_timeout))

@@ -6,8 +6,8 @@ use crate::cli::{self, Upload};
 use crate::clock::Clock;
 use crate::exhibit;
 use crate::exit::Exit;
+use crate::intake::{Intake, More, Taken};
 use crate::journal::{self, REJECTED_BYTES_MAX, SENT_BYTES_MAX};
-use crate::lane::{Lane, More, Taken};
 use crate::lines::Next;
 use crate::os::Open;
 use crate::outlook;
@@ -100,9 +100,9 @@ fn payload(
     let (mut shown, mut left_out) = (0, 0);
     for name in outlook::waiting(paths)? {
         let buffer = Buffer::look(paths, &name, Open::Read)?;
-        let mut lane = Lane::new(buffer, &settings.limits);
+        let mut intake = Intake::new(buffer, &settings.limits);
         loop {
-            let (batch, more) = match lane.take_batch(&rules)? {
+            let (batch, more) = match intake.take_batch(&rules)? {
                 Taken::Batch(batch, more) => (batch, more),
                 Taken::End => break,
                 Taken::Changed => {

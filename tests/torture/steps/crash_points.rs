@@ -1,7 +1,7 @@
 //! The process ends before, or in the middle of, every step of a pass; and then again at every step of
 //! the pass that recovers.
 
-use super::{Answer, BATCH, Machine, is_full, is_the_buffer, say};
+use super::{Answer, BATCH, Machine, NARROW, WIDTHS, Width, is_full, is_the_buffer, say};
 use crate::os::faults::{Ended, Fault, Step};
 use crate::paths::OWN_BUFFER;
 use crate::upload::Mode;
@@ -41,8 +41,8 @@ pub(super) fn scenarios() -> Vec<(&'static str, Vec<Answer>)> {
 /// Lines of the buffer: five batches, and a line that is no event.
 const EVENTS: usize = 5 * BATCH;
 
-fn machine(answers: &[Answer]) -> Machine {
-    let mut machine = Machine::new(answers);
+fn machine(width: Width, answers: &[Answer]) -> Machine {
+    let mut machine = Machine::of(width, answers);
     machine.fill(0..12);
     machine.put(b"no event\n\n");
     machine.fill(12..EVENTS);
@@ -54,11 +54,19 @@ pub(super) fn ends_at(point: usize, fault: Fault) -> impl FnMut(usize, &Step) ->
     move |step, _| if step == point { fault } else { Fault::None }
 }
 
-/// What may come twice: at each end the batch in flight, accepted or kept, and, where a reply was lost,
+/// What may come twice: at each end the batches in flight, accepted or kept, and, where a reply was lost,
 /// its batch.
-pub(super) fn twice_max(ends: usize, answers: &[Answer]) -> usize {
+pub(super) fn twice_max(ends: usize, width: Width, answers: &[Answer]) -> usize {
     let lost = answers.iter().filter(|answer| **answer == Answer::Lost);
-    (ends + lost.count()) * BATCH
+    ends * width.in_flight() + lost.count() * width.batch
+}
+
+/// Each scenario in each width.
+pub(super) fn scenarios_in_widths() -> impl Iterator<Item = (Width, &'static str, Vec<Answer>)> {
+    let in_width = |width| move |(name, answers)| (width, name, answers);
+    WIDTHS
+        .into_iter()
+        .flat_map(move |width| scenarios().into_iter().map(in_width(width)))
 }
 
 /// The last ends in the middle of what a cursor's slot says, whose second half is blank.
@@ -70,17 +78,17 @@ fn steps(machine: &Machine, mode: Mode) -> usize {
 }
 
 #[test]
-fn an_end_at_any_step_loses_nothing_and_repeats_at_most_the_batch() {
+fn an_end_at_any_step_loses_nothing_and_repeats_at_most_the_batches_in_flight() {
     let (mut ends, mut twice) = (0, 0);
-    for (name, answers) in scenarios() {
-        let steps = steps(&machine(&answers), Mode::Background);
+    for (width, name, answers) in scenarios_in_widths() {
+        let steps = steps(&machine(width, &answers), Mode::Background);
         assert!(steps > 20, "{name}: {steps}");
         for (point, fault) in (0..steps).flat_map(|point| ENDS.map(|fault| (point, fault))) {
-            let mut machine = machine(&answers);
+            let mut machine = machine(width, &answers);
             let (ended, _) = machine.pass(Mode::Background, ends_at(point, fault));
             assert_eq!(ended.unwrap_err(), Ended, "{name}: step {point}");
             machine.recover();
-            twice = twice.max(machine.account(twice_max(1, &answers)));
+            twice = twice.max(machine.account(twice_max(1, width, &answers)));
             ends += 1;
         }
     }
@@ -90,15 +98,15 @@ fn an_end_at_any_step_loses_nothing_and_repeats_at_most_the_batch() {
 }
 
 #[test]
-fn two_ends_at_any_two_steps_lose_nothing_and_repeat_at_most_two_batches() {
+fn two_ends_at_any_two_steps_lose_nothing_and_repeat_at_most_what_was_in_flight_twice() {
     // Every pair, or one of so many: a number that shares no factor with the steps of a batch.
-    let stride = if is_full() { 1 } else { 131 };
+    let stride = if is_full() { 1 } else { 263 };
     let (mut pairs, mut done, mut twice) = (0, 0, 0);
-    for (_, answers) in scenarios() {
-        let steps_before = steps(&machine(&answers), Mode::Background);
+    for (width, _, answers) in scenarios_in_widths() {
+        let steps_before = steps(&machine(width, &answers), Mode::Background);
         for (point, fault) in (0..steps_before).flat_map(|point| ENDS.map(|fault| (point, fault))) {
             let ended_once = || {
-                let machine = machine(&answers);
+                let machine = machine(width, &answers);
                 let _ = machine.pass(Mode::Background, ends_at(point, fault));
                 machine
             };
@@ -114,7 +122,7 @@ fn two_ends_at_any_two_steps_lose_nothing_and_repeat_at_most_two_batches() {
                 let (ended, _) = machine.pass(Mode::Foreground, ends_at(further, again));
                 assert_eq!(ended.unwrap_err(), Ended);
                 machine.recover();
-                twice = twice.max(machine.account(twice_max(2, &answers)));
+                twice = twice.max(machine.account(twice_max(2, width, &answers)));
                 done += 1;
             }
         }
@@ -144,9 +152,9 @@ fn an_end_while_the_rest_is_copied_and_a_lost_cursor_send_no_mixture_of_two_even
     // The last batch does not get through, and is copied over the first events.
     let answers = [vec![Answer::Accept; 4], vec![Answer::Status(503)]].concat();
     let mut ends = 0;
-    for (point, length) in writes_into_the_buffer(&machine(&answers)) {
+    for (point, length) in writes_into_the_buffer(&machine(NARROW, &answers)) {
         for bytes in (0..length).step_by(if is_full() { 1 } else { 5 }) {
-            let mut machine = machine(&answers);
+            let mut machine = machine(NARROW, &answers);
             let (ended, _) = machine.pass(Mode::Background, ends_at(point, Fault::EndAfter(bytes)));
             assert_eq!(ended.unwrap_err(), Ended);
             std::fs::remove_file(machine.paths.cursor(OWN_BUFFER)).unwrap();

@@ -35,6 +35,31 @@ use std::time::Duration;
 /// Events in one request: a small batch makes many requests of few events.
 const BATCH: usize = 5;
 
+/// How much is under way at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Width {
+    batch: usize,
+    lanes: usize,
+}
+
+/// One batch after the other.
+const NARROW: Width = Width {
+    batch: BATCH,
+    lanes: 1,
+};
+
+/// Batches so small that five of [`BATCH`] events each deserve three lanes.
+const WIDE: Width = Width { batch: 3, lanes: 3 };
+
+const WIDTHS: [Width; 2] = [NARROW, WIDE];
+
+impl Width {
+    /// Events that one end may repeat.
+    fn in_flight(self) -> usize {
+        self.batch * self.lanes
+    }
+}
+
 /// No pass here has a fraction of so many steps.
 const STEPS_MAX: usize = 20_000;
 
@@ -185,7 +210,12 @@ struct Machine {
 }
 
 impl Machine {
+    /// One that sends one batch after the other.
     fn new(answers: &[Answer]) -> Machine {
+        Machine::of(NARROW, answers)
+    }
+
+    fn of(width: Width, answers: &[Answer]) -> Machine {
         // In memory where there is such a folder: no sync here has to reach a disk.
         let memory = PathBuf::from("/dev/shm");
         let place = if memory.is_dir() {
@@ -202,7 +232,8 @@ impl Machine {
             connection: Connection::parse(key).unwrap(),
             policy: Policy::Default,
             limits: Limits {
-                request_events_max: BATCH,
+                request_events_max: width.batch,
+                lanes_max: width.lanes,
                 attempts_max: 1,
                 ..Limits::default()
             },

@@ -1,7 +1,7 @@
 //! The power is cut at every step of a pass: nothing that was not synced survives, or only a part of it.
 
-use super::crash_points::{ends_at, scenarios, twice_max, writes_into_the_buffer};
-use super::{Answer, BATCH, Machine, is_full, say};
+use super::crash_points::{ends_at, scenarios_in_widths, twice_max, writes_into_the_buffer};
+use super::{Answer, BATCH, Machine, NARROW, Width, is_full, say};
 use crate::os::faults::{self, Ended, Fault, Step};
 use crate::os::{self, Open};
 use crate::paths::OWN_BUFFER;
@@ -20,8 +20,8 @@ const KEEPS: [fn(usize) -> bool; 4] = [
     |change| change % 2 == 1,
 ];
 
-fn machine(answers: &[Answer]) -> Machine {
-    let mut machine = Machine::new(answers);
+fn machine(width: Width, answers: &[Answer]) -> Machine {
+    let mut machine = Machine::of(width, answers);
     machine.fill(0..SYNCED);
     let buffer = os::open(&machine.buffer(), Open::Update).unwrap();
     os::sync(&buffer).unwrap();
@@ -31,19 +31,19 @@ fn machine(answers: &[Answer]) -> Machine {
 }
 
 #[test]
-fn a_power_cut_at_any_step_loses_no_durable_event_and_repeats_at_most_the_batch() {
+fn a_power_cut_at_any_step_loses_no_durable_event_and_repeats_at_most_the_batches_in_flight() {
     let faults: &[Fault] = if is_full() {
         &[Fault::End, Fault::EndHalfway]
     } else {
         &[Fault::End]
     };
     let (mut cuts, mut twice) = (0, 0);
-    for (_, answers) in scenarios() {
-        let (_, steps) = machine(&answers).pass(Mode::Background, |_, _| Fault::None);
+    for (width, _, answers) in scenarios_in_widths() {
+        let (_, steps) = machine(width, &answers).pass(Mode::Background, |_, _| Fault::None);
         for point in 0..=steps {
             for fault in faults {
                 for keeps in KEEPS {
-                    let mut machine = machine(&answers);
+                    let mut machine = machine(width, &answers);
                     let _ = machine.pass(Mode::Background, ends_at(point, *fault));
                     let changes = Cell::new(0);
                     faults::with_image(|image| {
@@ -62,7 +62,7 @@ fn a_power_cut_at_any_step_loses_no_durable_event_and_repeats_at_most_the_batch(
                             || buffer.contains(line.as_str())
                     });
                     machine.recover();
-                    let most = twice_max(1, &answers);
+                    let most = twice_max(1, width, &answers);
                     twice = twice.max(machine.account(most));
                     cuts += 1;
                 }
@@ -79,9 +79,9 @@ fn a_copy_torn_by_a_power_cut_and_a_lost_cursor_send_no_mixture_of_two_events() 
     // The last batch does not get through, and is copied over the first events.
     let answers = [vec![Answer::Accept; 4], vec![Answer::Status(503)]].concat();
     let mut cuts = 0;
-    for (point, length) in writes_into_the_buffer(&machine(&answers)) {
+    for (point, length) in writes_into_the_buffer(&machine(NARROW, &answers)) {
         for bytes in (0..length).step_by(if is_full() { 1 } else { 7 }) {
-            let mut machine = machine(&answers);
+            let mut machine = machine(NARROW, &answers);
             let (ended, _) = machine.pass(Mode::Background, ends_at(point + 1, Fault::End));
             assert_eq!(ended.unwrap_err(), Ended);
             // Of each change that was not synced, so many bytes have reached the disk.
@@ -103,7 +103,7 @@ fn a_copy_torn_by_a_power_cut_and_a_lost_cursor_send_no_mixture_of_two_events() 
 #[test]
 fn a_rejection_survives_a_power_cut_in_a_file_that_an_ended_pass_has_made() {
     let refusing = || Answer::Partly(vec![], vec![0]);
-    let mut machine = machine(&[refusing(), refusing()]);
+    let mut machine = machine(NARROW, &[refusing(), refusing()]);
     let rejected = machine.rejections()[1].clone();
     let (ended, _) = machine.pass(Mode::Background, move |_, taken| {
         let is_written = std::fs::metadata(&rejected).is_ok_and(|found| found.len() > 0);

@@ -2,7 +2,7 @@
 //! and torn, passes run, end anywhere or fail, the power is cut, the person edits, clocks are set. The
 //! model knows which events must arrive and how often an event may come twice.
 
-use super::{Answer, BATCH, Machine, ids_of_refused, is_full, say};
+use super::{Answer, BATCH, Machine, WIDTHS, Width, ids_of_refused, is_full, say};
 use crate::append;
 use crate::os::faults::{self, Fault};
 use crate::os::{self, Open};
@@ -98,8 +98,9 @@ enum Due {
 
 struct Model {
     machine: Machine,
+    width: Width,
     due: BTreeMap<String, (Due, DateTime<Utc>)>,
-    /// How often a batch may come again.
+    /// How often what was in flight may come again.
     repeats: usize,
     /// Whether a cursor was lost: what stands before it comes again.
     cursor_lost: bool,
@@ -108,12 +109,13 @@ struct Model {
 }
 
 impl Model {
-    fn new() -> Model {
-        let machine = Machine::new(&[]);
+    fn new(width: Width) -> Model {
+        let machine = Machine::of(width, &[]);
         faults::watch(machine.paths.data());
         let latest = machine.server.now.get();
         Model {
             machine,
+            width,
             due: BTreeMap::new(),
             repeats: 0,
             cursor_lost: false,
@@ -268,8 +270,8 @@ impl Model {
         }
         let twice: usize = arrivals.values().map(|count| count - 1).sum();
         assert!(
-            self.cursor_lost || twice <= self.repeats * BATCH,
-            "{twice} came twice, {} batches may have",
+            self.cursor_lost || twice <= self.repeats * self.width.in_flight(),
+            "{twice} came twice, {} times what was in flight may have",
             self.repeats
         );
         assert_eq!(fs::read_to_string(self.machine.buffer()).unwrap(), "");
@@ -291,8 +293,11 @@ fn whatever_happens_in_whatever_order_no_durable_event_is_lost() {
         failure_persistence: None,
         ..ProptestConfig::default()
     };
-    proptest!(config, |(actions in prop::collection::vec(any_action(), 0..64))| {
-        let mut model = Model::new();
+    proptest!(config, |(
+        width in prop::sample::select(&WIDTHS[..]),
+        actions in prop::collection::vec(any_action(), 0..64),
+    )| {
+        let mut model = Model::new(width);
         for action in &actions {
             model.act(action);
         }

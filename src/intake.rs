@@ -50,7 +50,7 @@ pub enum More {
 
 /// A buffer and how far it has been read.
 #[derive(Debug)]
-pub struct Lane {
+pub struct Intake {
     /// The buffer.
     pub buffer: Buffer,
     lines: Lines,
@@ -62,9 +62,9 @@ pub struct Lane {
     restarts: u32,
 }
 
-impl Lane {
+impl Intake {
     /// Starts at the buffer's cursor.
-    pub fn new(buffer: Buffer, limits: &Limits) -> Lane {
+    pub fn new(buffer: Buffer, limits: &Limits) -> Intake {
         let waiting = buffer.size - buffer.mark.offset;
         let over_cap = if waiting > limits.buffer_bytes_max {
             buffer.size - limits.buffer_bytes_max / 10 * CAP_TENTHS_KEPT
@@ -72,7 +72,7 @@ impl Lane {
             0
         };
         let lines = buffer.lines(limits.line_bytes_max);
-        Lane {
+        Intake {
             buffer,
             lines,
             carried: Vec::new(),
@@ -82,8 +82,13 @@ impl Lane {
     }
 
     /// Opens a buffer by name; one that cannot be opened is a problem of its own, and of no other.
-    pub fn open(paths: &Paths, name: &str, limits: &Limits, summary: &mut Summary) -> Option<Lane> {
-        let opened = Buffer::open(paths, name).map(|buffer| Lane::new(buffer, limits));
+    pub fn open(
+        paths: &Paths,
+        name: &str,
+        limits: &Limits,
+        summary: &mut Summary,
+    ) -> Option<Intake> {
+        let opened = Buffer::open(paths, name).map(|buffer| Intake::new(buffer, limits));
         summary.noting(opened)
     }
 
@@ -94,16 +99,16 @@ impl Lane {
 
     /// Starts again after the person changed the file under us: it stays as it is, and is read by its
     /// cursor.
-    pub fn reopen(self, paths: &Paths, limits: &Limits, summary: &mut Summary) -> Option<Lane> {
+    pub fn reopen(self, paths: &Paths, limits: &Limits, summary: &mut Summary) -> Option<Intake> {
         let (name, restarts) = (self.buffer.name.clone(), self.restarts + 1);
         drop(self);
         if restarts > RESTARTS_MAX {
             summary.ending = Ending::Later(format!("{name} keeps being changed while it is read"));
             return None;
         }
-        let mut lane = Lane::open(paths, &name, limits, summary)?;
-        lane.restarts = restarts;
-        Some(lane)
+        let mut intake = Intake::open(paths, &name, limits, summary)?;
+        intake.restarts = restarts;
+        Some(intake)
     }
 
     /// The end of a buffer in this round: what was delivered leaves the file.

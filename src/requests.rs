@@ -1,0 +1,192 @@
+//! The requests of a pass: whether one may be begun, where it goes, the redirects it meets, and what the
+//! replies tell of the server's clock and of the way to it.
+
+use crate::batch::Batch;
+use crate::connection::Endpoint;
+use crate::consent::Consent;
+use crate::pace::Pace;
+use crate::retry;
+use crate::route::Route;
+use crate::server_clock::ServerClock;
+use crate::settings::Limits;
+use crate::stop::Stop;
+use crate::verdict::{self, Elsewhere, Trouble, Verdict};
+use crate::world::{Answer, UnderWay, World};
+use chrono::{DateTime, TimeDelta, Utc};
+use std::time::Duration;
+
+/// The requests of one pass.
+pub struct Requests<'a, W: World> {
+    world: &'a W,
+    limits: &'a Limits,
+    may: &'a dyn Fn() -> Consent,
+    /// Where requests go.
+    pub route: Route,
+    /// What is known of the server's clock.
+    pub clock: ServerClock,
+    /// How many were begun.
+    pub count: u64,
+    /// How many may be under way at once.
+    pub pace: Pace,
+    /// Why no request may be begun for now; those under way still have their answers.
+    pub halted: Option<Stop>,
+    /// Whether the server has judged events in this pass, one by one.
+    pub judged: bool,
+}
+
+/// The first request of a batch, while it is under way.
+#[derive(Debug)]
+pub struct Flight {
+    request: UnderWay,
+    place: Endpoint,
+    since: Duration,
+}
+
+/// What a request came to.
+pub struct Judgement {
+    /// What it means.
+    pub verdict: Verdict,
+    /// The pause the server asked for.
+    pub asked: Option<TimeDelta>,
+    /// When, by [`World::elapsed`].
+    pub at: Duration,
+}
+
+impl<'a, W: World> Requests<'a, W> {
+    /// Posts along this route, as long as it may.
+    pub fn new(
+        world: &'a W,
+        limits: &'a Limits,
+        may: &'a dyn Fn() -> Consent,
+        route: Route,
+    ) -> Self {
+        Requests {
+            world,
+            limits,
+            may,
+            route,
+            clock: ServerClock::default(),
+            count: 0,
+            pace: Pace::new(limits),
+            halted: None,
+            judged: false,
+        }
+    }
+
+    /// The time of day, by the server's clock where ours is known to be wrong.
+    pub fn now(&self) -> DateTime<Utc> {
+        self.world.now() + self.clock.skew.unwrap_or_default()
+    }
+
+    /// Whether a request after this pause must not be begun.
+    pub fn must_stop(&self, pause: Duration) -> Option<Stop> {
+        if self.halted.is_some() {
+            return self.halted.clone();
+        }
+        // It could outlive the pass.
+        if self.world.elapsed() + pause + self.limits.request_timeout > self.limits.deadline {
+            return Some(Stop::Deadline);
+        }
+        match (self.may)() {
+            Consent::Allowed => None,
+            Consent::Denied(rule) => Some(Stop::Off(rule)),
+        }
+    }
+
+    /// The reason to stop that a trouble is; with a pause for the passes to come, if it asks for one.
+    pub fn stop(&self, trouble: Trouble, asked: Option<TimeDelta>) -> Stop {
+        // Midnight is the server's; what is written down is read by our own clock.
+        let until = retry::not_before(&trouble, asked, self.now())
+            .map(|until| until - self.clock.skew.unwrap_or_default());
+        Stop::Trouble(trouble, until)
+    }
+
+    /// Begins the first request of a batch, if one may be begun; [`Requests::post`] goes on with it.
+    pub fn begin(&mut self, batch: &Batch) -> Option<Flight> {
+        if self.must_stop(Duration::ZERO).is_some() {
+            return None;
+        }
+        let body = batch.body(&batch.events());
+        Some(self.take_off(|world, place| world.begin(place, &body)))
+    }
+
+    /// One request, begun already or not, and the redirects it meets.
+    ///
+    /// # Errors
+    /// A reason why it may not be begun.
+    pub fn post(
+        &mut self,
+        batch: &Batch,
+        lines: &[usize],
+        flight: Option<Flight>,
+    ) -> Result<Judgement, Stop> {
+        let mut flight = match flight {
+            Some(flight) => flight,
+            None => self.post_now(batch, lines)?,
+        };
+        let mut visited = vec![flight.place.clone()];
+        loop {
+            let Answer { reply, at } = self.world.answer(flight.request);
+            let judgement = |verdict, asked| Ok(Judgement { verdict, asked, at });
+            let reply = match reply {
+                Ok(reply) => reply,
+                Err(no_reply) => {
+                    self.route.reset();
+                    return judgement(Verdict::Again(Trouble::NoReply(no_reply.why)), None);
+                }
+            };
+            let now = self.world.now() - self.world.elapsed().saturating_sub(at);
+            let asked = reply
+                .retry_after
+                .as_deref()
+                .and_then(|header| retry::retry_after(header, now));
+            match verdict::judge(&reply, lines.len()) {
+                // A place we were sent to in an earlier pass may be gone by now.
+                Ok(Verdict::Leave(_)) if self.route.forget_cached() => {
+                    visited = vec![self.route.place().clone()];
+                }
+                Ok(verdict) => {
+                    if let Verdict::Each(_) = verdict {
+                        self.judged = true;
+                        self.pace.replied(at.saturating_sub(flight.since));
+                        if let Some(date) = &reply.date {
+                            self.clock.compare(date, now);
+                        }
+                    }
+                    return judgement(verdict, asked);
+                }
+                // Another batch has been sent elsewhere since this one was begun: it goes there, too.
+                Err(_) if flight.place != *self.route.place() => {
+                    visited = vec![self.route.place().clone()];
+                }
+                Err(Elsewhere(location)) => {
+                    let followed = self.route.follow(&location, &reply, &mut visited, now);
+                    if let Err(trouble) = followed {
+                        return judgement(Verdict::Leave(trouble), asked);
+                    }
+                }
+            }
+            flight = self.post_now(batch, lines)?;
+        }
+    }
+
+    fn post_now(&mut self, batch: &Batch, lines: &[usize]) -> Result<Flight, Stop> {
+        self.must_stop(Duration::ZERO).map_or(Ok(()), Err)?;
+        let body = batch.body(lines);
+        Ok(self.take_off(|world, place| {
+            let reply = world.post(place, &body);
+            let at = world.elapsed();
+            UnderWay::Done(Answer { reply, at })
+        }))
+    }
+
+    fn take_off(&mut self, begin: impl FnOnce(&W, &Endpoint) -> UnderWay) -> Flight {
+        self.count += 1;
+        let place = self.route.place().clone();
+        Flight {
+            since: self.world.elapsed(),
+            request: begin(self.world, &place),
+            place,
+        }
+    }
+}

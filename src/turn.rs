@@ -1,0 +1,214 @@
+//! A buffer's turn in a round: its batches all the way, read, sent, written down, committed. Several may
+//! be under way at once; each is written down and committed after those before it, so the cursor never
+//! passes a line without a fate, and what a kill may repeat is what is under way.
+
+use crate::batch::{Batch, Judged};
+use crate::fate::{self, After, Fate};
+use crate::intake::{self, Intake, More, Taken};
+use crate::ledger;
+use crate::requests::Flight;
+use crate::round::Round;
+use crate::rules::Rules;
+use crate::send::Sent;
+use crate::state::State;
+use crate::stop::Stop;
+use crate::world::World;
+use anyhow::Result;
+use std::collections::VecDeque;
+
+/// Batches that wait for each lane: for fewer a connection of its own costs more than it saves.
+const BATCHES_PER_LANE: u64 = 4;
+
+/// Memory of the batches under way: twenty of the usual size take a third of it, and two of the largest
+/// fit.
+const UNDER_WAY_BYTES_MAX: usize = 6_000_000;
+
+/// How a turn ends.
+pub(crate) enum Step {
+    /// There is more for its next turn.
+    More,
+    /// The buffer is read.
+    End,
+    /// The person changed the file under us.
+    Changed,
+    /// The sending has to stop.
+    Stopped(Stop),
+    /// A batch's end could not be made durable; the cursor stays before it.
+    Unwritten(anyhow::Error),
+}
+
+/// A turn at work.
+pub(crate) struct Turn<'t, 'a, W: World> {
+    round: &'t mut Round<'a, W>,
+    intake: &'t mut Intake,
+    /// Bytes of this buffer that waited when its turn began.
+    waiting: u64,
+    under_way: VecDeque<Taking>,
+}
+
+/// A batch that was taken from its buffer and is not committed.
+struct Taking {
+    batch: Batch,
+    more: More,
+    flight: Option<Flight>,
+}
+
+impl<'t, 'a, W: World> Turn<'t, 'a, W> {
+    /// Takes at most so many batches of the buffer all the way.
+    ///
+    /// # Errors
+    /// A buffer that cannot be read, or has no room for its cursor.
+    pub(crate) fn run(
+        round: &'t mut Round<'a, W>,
+        intake: &'t mut Intake,
+        batches_max: usize,
+    ) -> Result<Step> {
+        let waiting = intake.bytes_waiting();
+        let mut turn = Turn {
+            round,
+            intake,
+            waiting,
+            under_way: VecDeque::new(),
+        };
+        let mut batches_left = batches_max;
+        let mut read = None;
+        loop {
+            while read.is_none() && batches_left > 0 && turn.has_room() {
+                batches_left -= 1;
+                read = turn
+                    .take()
+                    .map_or_else(|err| Some(Err(err)), |end| end.map(Ok));
+            }
+            let Some(first) = turn.under_way.pop_front() else {
+                return read.unwrap_or(Ok(Step::More));
+            };
+            if let Some(step) = turn.land(first) {
+                turn.round.summary.noting(read.unwrap_or(Ok(Step::End)));
+                return Ok(step);
+            }
+            turn.round.show(turn.intake.bytes_waiting());
+        }
+    }
+
+    fn has_room(&self) -> bool {
+        let batches = self.under_way.iter().map(|taking| &taking.batch);
+        let held: usize = batches.map(Batch::held_bytes).sum();
+        self.under_way.front().is_none_or(|first| {
+            self.under_way.len() < self.lanes(&first.batch) && held < UNDER_WAY_BYTES_MAX
+        })
+    }
+
+    /// How many lanes the buffer deserves, if its batches are like this one.
+    fn lanes(&self, batch: &Batch) -> usize {
+        let batches = self.waiting / batch.line_bytes().max(1) as u64;
+        let deserved = usize::try_from(1 + batches / BATCHES_PER_LANE).unwrap_or(usize::MAX);
+        deserved.min(self.round.sender.requests.pace.lanes())
+    }
+
+    /// Takes the next batch, and begins to send it if there are several lanes; or says how the reading
+    /// ends.
+    fn take(&mut self) -> Result<Option<Step>> {
+        let (batch, more) = match self.intake.take_batch(&self.rules())? {
+            Taken::Batch(batch, more) => (batch, more),
+            Taken::End => return Ok(Some(Step::End)),
+            Taken::Changed => return Ok(Some(Step::Changed)),
+        };
+        let mut flight = None;
+        if !batch.events().is_empty() {
+            if let Err(err) = self.intake.buffer.arm() {
+                self.keep(&batch);
+                return Err(err);
+            }
+            State::reserve(self.round.pass.paths);
+            if self.lanes(&batch) > 1 {
+                flight = self.round.sender.requests.begin(&batch);
+            }
+        }
+        self.under_way.push_back(Taking {
+            batch,
+            more,
+            flight,
+        });
+        Ok((more == More::No).then_some(Step::End))
+    }
+
+    /// Settles the fates of a batch and writes its end down; says how the turn ends, if it does. A stop
+    /// ends it for all that are under way: what the server has taken of them is committed with it.
+    fn land(&mut self, first: Taking) -> Option<Step> {
+        let after = match first.more {
+            More::Yes => After::ReadsOn,
+            More::No => After::Ends,
+        };
+        let mut batch = first.batch;
+        let sent = self.deliver(&mut batch, first.flight);
+        let mut fates = fate::of_each(&batch, sent.fates);
+        let Some(mut stop) = sent.stop else {
+            let written = self.write_down(&batch, &fates, after);
+            return written.err().map(|err| {
+                while let Some(next) = self.under_way.pop_front() {
+                    self.keep(&next.batch);
+                }
+                Step::Unwritten(err)
+            });
+        };
+        self.round.sender.requests.halted = Some(stop.clone());
+        while let Some(mut next) = self.under_way.pop_front() {
+            let sent = self.deliver(&mut next.batch, next.flight);
+            fates.extend(fate::of_each(&next.batch, sent.fates));
+            batch.join(next.batch);
+            stop = sent.stop.into_iter().fold(stop, Stop::or_longer);
+        }
+        self.round.sender.requests.halted = None;
+        let written = self.write_down(&batch, &fates, After::Ends);
+        Some(written.map_or_else(Step::Unwritten, |()| Step::Stopped(stop)))
+    }
+
+    fn deliver(&mut self, batch: &mut Batch, flight: Option<Flight>) -> Sent {
+        if batch.events().is_empty() {
+            return Sent::default();
+        }
+        let rules = self.rules();
+        let rewrap = |line: &[u8], now| intake::rewrap(line, now, &rules);
+        let attempts_max = self.round.attempts_max;
+        let sender = &mut self.round.sender;
+        sender.deliver(batch, flight, attempts_max, &rewrap)
+    }
+
+    /// Counts what became of each line of a batch, after everything is durable that must be.
+    fn write_down(&mut self, batch: &Batch, fates: &[Fate], after: After) -> Result<()> {
+        let passed = fate::passed(fates, after);
+        let written = self.commit(batch, fates, passed);
+        let passed = if written.is_ok() { passed } else { 0 };
+        self.round.summary.account(&batch.lines, fates, passed);
+        written
+    }
+
+    /// Everything that must be durable before the cursor passes so many lines, and then the cursor.
+    fn commit(&mut self, batch: &Batch, fates: &[Fate], passed: usize) -> Result<()> {
+        let pass = self.round.pass;
+        let buffer = &mut self.intake.buffer;
+        let lines: Vec<(&Judged, &Fate)> = batch.lines.iter().zip(fates).take(passed).collect();
+        let end = batch.lines.get(passed).map_or(batch.end, |line| line.at);
+        ledger::rejected(pass.paths, &buffer.name, pass.world.now(), &lines)?;
+        let kept = lines
+            .iter()
+            .filter(|(_, fate)| **fate == Fate::Kept)
+            .map(|(line, _)| &line.bytes[..]);
+        buffer.append_again(&end, kept)?;
+        ledger::sent(pass.paths, pass.settings.sent_copy, &lines);
+        buffer.commit(&end)
+    }
+
+    /// Counts a batch that nothing can be done for in this pass.
+    fn keep(&mut self, batch: &Batch) {
+        let fates = fate::of_each(batch, Vec::new());
+        self.round.summary.account(&batch.lines, &fates, 0);
+    }
+
+    fn rules(&self) -> Rules<'a> {
+        let round = &self.round;
+        round
+            .pass
+            .rules(&round.clock, round.sender.requests.clock.skew)
+    }
+}
