@@ -90,7 +90,7 @@ impl Batch {
         self.lines.push(line);
     }
 
-    /// Adds the batch that follows it in the buffer, once both have their fates.
+    /// Adds the batch that follows it in the buffer, so that both are committed as one.
     pub fn join(&mut self, next: Batch) {
         self.lines.extend(next.lines);
         self.end = next.end;

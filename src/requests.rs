@@ -11,7 +11,7 @@ use crate::server_clock::ServerClock;
 use crate::settings::Limits;
 use crate::stop::Stop;
 use crate::verdict::{self, Elsewhere, Trouble, Verdict};
-use crate::world::{Answer, UnderWay, World};
+use crate::world::{Answer, NoReply, Reply, UnderWay, World};
 use chrono::{DateTime, TimeDelta, Utc};
 use std::time::Duration;
 
@@ -40,6 +40,14 @@ pub struct Flight {
     request: UnderWay,
     place: Endpoint,
     since: Duration,
+}
+
+/// A request that is done.
+struct Answered {
+    place: Endpoint,
+    took: Duration,
+    at: Duration,
+    reply: Result<Reply, NoReply>,
 }
 
 /// What a request came to.
@@ -106,8 +114,21 @@ impl<'a, W: World> Requests<'a, W> {
         if self.must_stop(Duration::ZERO).is_some() {
             return None;
         }
-        let body = batch.body(&batch.events());
-        Some(self.take_off(|world, place| world.begin(place, &body)))
+        self.count += 1;
+        let (place, since) = (self.route.place().clone(), self.world.elapsed());
+        let request = self.world.begin(&place, &batch.body(&batch.events()));
+        Some(Flight {
+            request,
+            place,
+            since,
+        })
+    }
+
+    /// Whether there is an answer by now, and nothing speaks against it that would need a further request.
+    pub fn is_well_answered(&self, flight: &mut Flight) -> bool {
+        let answer = self.world.look(&mut flight.request);
+        let reply = answer.and_then(|answer| answer.reply.as_ref().ok());
+        reply.is_some_and(|reply| reply.status == 200)
     }
 
     /// One request, begun already or not, and the redirects it meets.
@@ -120,13 +141,18 @@ impl<'a, W: World> Requests<'a, W> {
         lines: &[usize],
         flight: Option<Flight>,
     ) -> Result<Judgement, Stop> {
-        let mut flight = match flight {
-            Some(flight) => flight,
+        let mut answered = match flight {
+            Some(flight) => self.wait_for(flight),
             None => self.post_now(batch, lines)?,
         };
-        let mut visited = vec![flight.place.clone()];
+        let mut visited = vec![answered.place.clone()];
         loop {
-            let Answer { reply, at } = self.world.answer(flight.request);
+            let Answered {
+                place,
+                took,
+                at,
+                reply,
+            } = answered;
             let judgement = |verdict, asked| Ok(Judgement { verdict, asked, at });
             let reply = match reply {
                 Ok(reply) => reply,
@@ -148,7 +174,7 @@ impl<'a, W: World> Requests<'a, W> {
                 Ok(verdict) => {
                     if let Verdict::Each(_) = verdict {
                         self.judged = true;
-                        self.pace.replied(at.saturating_sub(flight.since));
+                        self.pace.replied(took);
                         if let Some(date) = &reply.date {
                             self.clock.compare(date, now);
                         }
@@ -156,7 +182,7 @@ impl<'a, W: World> Requests<'a, W> {
                     return judgement(verdict, asked);
                 }
                 // Another batch has been sent elsewhere since this one was begun: it goes there, too.
-                Err(_) if flight.place != *self.route.place() => {
+                Err(_) if place != *self.route.place() => {
                     visited = vec![self.route.place().clone()];
                 }
                 Err(Elsewhere(location)) => {
@@ -166,27 +192,31 @@ impl<'a, W: World> Requests<'a, W> {
                     }
                 }
             }
-            flight = self.post_now(batch, lines)?;
+            answered = self.post_now(batch, lines)?;
         }
     }
 
-    fn post_now(&mut self, batch: &Batch, lines: &[usize]) -> Result<Flight, Stop> {
+    fn wait_for(&mut self, flight: Flight) -> Answered {
+        let Answer { reply, at } = self.world.answer(flight.request);
+        Answered {
+            place: flight.place,
+            took: at.saturating_sub(flight.since),
+            at,
+            reply,
+        }
+    }
+
+    fn post_now(&mut self, batch: &Batch, lines: &[usize]) -> Result<Answered, Stop> {
         self.must_stop(Duration::ZERO).map_or(Ok(()), Err)?;
-        let body = batch.body(lines);
-        Ok(self.take_off(|world, place| {
-            let reply = world.post(place, &body);
-            let at = world.elapsed();
-            UnderWay::Done(Answer { reply, at })
-        }))
-    }
-
-    fn take_off(&mut self, begin: impl FnOnce(&W, &Endpoint) -> UnderWay) -> Flight {
         self.count += 1;
-        let place = self.route.place().clone();
-        Flight {
-            since: self.world.elapsed(),
-            request: begin(self.world, &place),
+        let (place, since) = (self.route.place().clone(), self.world.elapsed());
+        let reply = self.world.post(&place, &batch.body(lines));
+        let at = self.world.elapsed();
+        Ok(Answered {
             place,
-        }
+            took: at.saturating_sub(since),
+            at,
+            reply,
+        })
     }
 }

@@ -4,10 +4,11 @@
 use crate::connection::Endpoint;
 use crate::terminal;
 use crate::verdict::{self, OfEvent, Verdict};
-use crate::world::{NoReply, Reply, World};
+use crate::world::{Answer, NoReply, Reply, UnderWay, World};
 use chrono::{DateTime, Utc};
 use serde_json::value::RawValue;
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
 use std::time::Duration;
 
 /// Another world, told about on standard error.
@@ -18,6 +19,8 @@ pub struct Talk<'a, W> {
     attempt: Cell<u32>,
     /// Whether there was a pause since: only before a further attempt there is one.
     paused: Cell<bool>,
+    /// Where the requests under way go, and of how many events they are, in their order.
+    under_way: RefCell<VecDeque<(Endpoint, usize)>>,
 }
 
 impl<'a, W: World> Talk<'a, W> {
@@ -27,7 +30,19 @@ impl<'a, W: World> Talk<'a, W> {
             world,
             attempt: Cell::new(0),
             paused: Cell::new(false),
+            under_way: RefCell::default(),
         }
+    }
+
+    fn tell_of(&self, endpoint: &Endpoint, sent: usize, reply: &Result<Reply, NoReply>) {
+        let earlier = if self.paused.replace(false) {
+            self.attempt.get()
+        } else {
+            0
+        };
+        let attempt = earlier + 1;
+        self.attempt.set(attempt);
+        terminal::complain(&tell(endpoint, sent, reply, attempt));
     }
 }
 
@@ -42,17 +57,26 @@ impl<W: World> World for Talk<'_, W> {
 
     fn post(&self, endpoint: &Endpoint, body: &[u8]) -> Result<Reply, NoReply> {
         let reply = self.world.post(endpoint, body);
-        let events: Result<Vec<&RawValue>, _> = serde_json::from_slice(body);
-        let sent = events.map_or(0, |events| events.len());
-        let earlier = if self.paused.replace(false) {
-            self.attempt.get()
-        } else {
-            0
-        };
-        let attempt = earlier + 1;
-        self.attempt.set(attempt);
-        terminal::complain(&tell(endpoint, sent, &reply, attempt));
+        self.tell_of(endpoint, events_in(body), &reply);
         reply
+    }
+
+    fn begin(&self, endpoint: &Endpoint, body: &[u8]) -> UnderWay {
+        let about = (endpoint.clone(), events_in(body));
+        self.under_way.borrow_mut().push_back(about);
+        self.world.begin(endpoint, body)
+    }
+
+    fn look<'r>(&self, request: &'r mut UnderWay) -> Option<&'r Answer> {
+        self.world.look(request)
+    }
+
+    fn answer(&self, request: UnderWay) -> Answer {
+        let answer = self.world.answer(request);
+        if let Some((endpoint, sent)) = self.under_way.borrow_mut().pop_front() {
+            self.tell_of(&endpoint, sent, &answer.reply);
+        }
+        answer
     }
 
     fn sleep(&self, pause: Duration) {
@@ -61,6 +85,11 @@ impl<W: World> World for Talk<'_, W> {
         self.paused.set(true);
         self.world.sleep(pause);
     }
+}
+
+fn events_in(body: &[u8]) -> usize {
+    let events: Result<Vec<&RawValue>, _> = serde_json::from_slice(body);
+    events.map_or(0, |events| events.len())
 }
 
 fn tell(endpoint: &Endpoint, sent: usize, reply: &Result<Reply, NoReply>, attempt: u32) -> String {

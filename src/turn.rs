@@ -6,7 +6,7 @@ use crate::batch::{Batch, Judged};
 use crate::fate::{self, After, Fate};
 use crate::intake::{self, Intake, More, Taken};
 use crate::ledger;
-use crate::requests::Flight;
+use crate::requests::{Flight, Requests};
 use crate::round::Round;
 use crate::rules::Rules;
 use crate::send::Sent;
@@ -121,7 +121,7 @@ impl<'t, 'a, W: World> Turn<'t, 'a, W> {
             }
             State::reserve(self.round.pass.paths);
             if self.lanes(&batch) > 1 {
-                flight = self.round.sender.requests.begin(&batch);
+                flight = self.requests().begin(&batch);
             }
         }
         self.under_way.push_back(Taking {
@@ -132,35 +132,55 @@ impl<'t, 'a, W: World> Turn<'t, 'a, W> {
         Ok((more == More::No).then_some(Step::End))
     }
 
-    /// Settles the fates of a batch and writes its end down; says how the turn ends, if it does. A stop
-    /// ends it for all that are under way: what the server has taken of them is committed with it.
+    /// Settles the fates of a batch, and of those behind it that have their answers by now, and writes
+    /// their end down, with one commit; says how the turn ends, if it does. A stop ends it for all that
+    /// are under way: what the server has taken of them is committed with the rest.
     fn land(&mut self, first: Taking) -> Option<Step> {
-        let after = match first.more {
-            More::Yes => After::ReadsOn,
-            More::No => After::Ends,
+        let (mut batch, mut fates) = (Batch::default(), Vec::new());
+        let (mut stop, mut more) = (None, first.more);
+        let mut next = Some(first);
+        while let Some(mut taking) = next {
+            let sent = self.deliver(&mut taking.batch, taking.flight);
+            fates.extend(fate::of_each(&taking.batch, sent.fates));
+            batch.join(taking.batch);
+            more = taking.more;
+            stop = match (stop, sent.stop) {
+                (Some(stop), Some(further)) => Some(Stop::or_longer(stop, further)),
+                (one, other) => one.or(other),
+            };
+            self.requests().halted.clone_from(&stop);
+            next = if stop.is_some() || self.is_next_answered() {
+                self.under_way.pop_front()
+            } else {
+                None
+            };
+        }
+        self.requests().halted = None;
+        let after = match (&stop, more) {
+            (None, More::Yes) => After::ReadsOn,
+            _ => After::Ends,
         };
-        let mut batch = first.batch;
-        let sent = self.deliver(&mut batch, first.flight);
-        let mut fates = fate::of_each(&batch, sent.fates);
-        let Some(mut stop) = sent.stop else {
-            let written = self.write_down(&batch, &fates, after);
-            return written.err().map(|err| {
+        match self.write_down(&batch, &fates, after) {
+            Ok(()) => stop.map(Step::Stopped),
+            Err(err) => {
                 while let Some(next) = self.under_way.pop_front() {
                     self.keep(&next.batch);
                 }
-                Step::Unwritten(err)
-            });
-        };
-        self.round.sender.requests.halted = Some(stop.clone());
-        while let Some(mut next) = self.under_way.pop_front() {
-            let sent = self.deliver(&mut next.batch, next.flight);
-            fates.extend(fate::of_each(&next.batch, sent.fates));
-            batch.join(next.batch);
-            stop = sent.stop.into_iter().fold(stop, Stop::or_longer);
+                Some(Step::Unwritten(err))
+            }
         }
-        self.round.sender.requests.halted = None;
-        let written = self.write_down(&batch, &fates, After::Ends);
-        Some(written.map_or_else(Step::Unwritten, |()| Step::Stopped(stop)))
+    }
+
+    /// Whether it can be committed with the one before: a pause must not come in between.
+    fn is_next_answered(&mut self) -> bool {
+        let next = self.under_way.front_mut();
+        let flight = next.and_then(|taking| taking.flight.as_mut());
+        let requests = &self.round.sender.requests;
+        flight.is_some_and(|flight| requests.is_well_answered(flight))
+    }
+
+    fn requests(&mut self) -> &mut Requests<'a, W> {
+        &mut self.round.sender.requests
     }
 
     fn deliver(&mut self, batch: &mut Batch, flight: Option<Flight>) -> Sent {

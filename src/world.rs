@@ -95,6 +95,16 @@ pub trait World {
         let at = self.elapsed();
         UnderWay::Done(Answer { reply, at })
     }
+    /// What came of a request, if it is there by now.
+    fn look<'r>(&self, request: &'r mut UnderWay) -> Option<&'r Answer> {
+        if let UnderWay::InLane(lane) = request {
+            *request = UnderWay::Done(lane.try_recv().ok()?);
+        }
+        match request {
+            UnderWay::Done(answer) => Some(answer),
+            UnderWay::InLane(_) => None,
+        }
+    }
     /// Waits for what comes of a request. Who begins several asks in the same order.
     fn answer(&self, request: UnderWay) -> Answer {
         match request {

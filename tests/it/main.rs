@@ -42,6 +42,7 @@ mod hooks_anywhere;
 mod hooks_install;
 mod inspect;
 mod install;
+mod lanes;
 mod law;
 mod limits;
 mod network;

@@ -57,16 +57,16 @@ RULES = [
     ),
     Rule(
         "kept lines are appended again before the cursor passes",
-        "src/upload.rs",
-        "        lane.buffer.append_again(&end, kept)?;\n        ledger::sent(self.paths, self.settings.sent_copy, &lines);\n        lane.buffer.commit(&end)",
-        "        lane.buffer.commit(&end)?;\n        ledger::sent(self.paths, self.settings.sent_copy, &lines);\n        lane.buffer.append_again(&end, kept)",
+        "src/turn.rs",
+        "        buffer.append_again(&end, kept)?;\n        ledger::sent(pass.paths, pass.settings.sent_copy, &lines);\n        buffer.commit(&end)",
+        "        buffer.commit(&end)?;\n        ledger::sent(pass.paths, pass.settings.sent_copy, &lines);\n        buffer.append_again(&end, kept)",
         STEPS + "crash_points",
     ),
     Rule(
         "rejected lines are written down before the cursor passes",
-        "src/upload.rs",
-        "        ledger::rejected(self.paths, &lane.buffer.name, self.world.now(), &lines)?;\n        let kept",
-        "        lane.buffer.commit(&end)?;\n        ledger::rejected(self.paths, &lane.buffer.name, self.world.now(), &lines)?;\n        let kept",
+        "src/turn.rs",
+        "        ledger::rejected(pass.paths, &buffer.name, pass.world.now(), &lines)?;\n        let kept",
+        "        buffer.commit(&end)?;\n        ledger::rejected(pass.paths, &buffer.name, pass.world.now(), &lines)?;\n        let kept",
         STEPS + "crash_points",
     ),
     Rule(
@@ -99,8 +99,8 @@ RULES = [
     ),
     Rule(
         "no cursor, no post",
-        "src/upload.rs",
-        "if let Err(err) = lane.buffer.arm() {",
+        "src/turn.rs",
+        "if let Err(err) = self.intake.buffer.arm() {",
         "if let (true, Err(err)) = (false, Ok::<(), anyhow::Error>(())) {",
         STEPS + "disturbances",
     ),

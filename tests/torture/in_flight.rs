@@ -9,12 +9,13 @@
 //!
 //! Each run has an instrumentation key of its own, and every envelope carries it: so it is known of each
 //! request which run sent it, although the server may read a request whose sender is dead by then. What
-//! may arrive twice is therefore known by name: the events of the batch that a killed run sent last.
+//! may arrive twice is therefore known by name: the events of the batches that a killed run sent last, as
+//! many as it had lanes.
 
 use crate::kit::{Sandbox, event_id};
 use crate::oracle::Appended;
 use serde_json::Value;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fs;
 use telemetry_upload::emulator::Exchange;
 
@@ -40,10 +41,17 @@ pub struct Arrivals {
     rejected: BTreeSet<String>,
     /// Lines there that are no event: the beginning of a copy whose writer was killed.
     fragments: Vec<String>,
-    /// The batch that each run sent last: its events, and whether the server accepted them.
-    last_batches: BTreeMap<Run, Vec<(String, bool)>>,
-    killed: BTreeSet<Run>,
+    /// The batches that each run sent, the last one in front: their events, and whether the server
+    /// accepted them.
+    batches: BTreeMap<Run, VecDeque<Batch>>,
+    /// The runs that were killed, and how many lanes they had.
+    killed: BTreeMap<Run, usize>,
 }
+
+type Batch = Vec<(String, bool)>;
+
+/// No run has more lanes.
+const LANES_MAX: usize = 20;
 
 /// What the account says.
 #[derive(Clone, Copy, Debug, Default)]
@@ -58,9 +66,16 @@ pub struct Figures {
 }
 
 impl Arrivals {
-    /// This run was killed.
-    pub fn killed(&mut self, run: Run) {
-        self.killed.insert(run);
+    /// This run was killed, which had so many lanes.
+    pub fn killed(&mut self, run: Run, lanes: usize) {
+        self.killed.insert(run, lanes);
+    }
+
+    /// The events that a killed run had under way, or may have had.
+    fn in_flight(&self, run: Run) -> impl Iterator<Item = &(String, bool)> {
+        let lanes = self.killed[&run];
+        let batches = self.batches.get(&run).into_iter().flatten();
+        batches.take(lanes).flatten()
     }
 
     /// Takes away what has been written down since the last time. To be called while no pass runs.
@@ -102,22 +117,25 @@ impl Arrivals {
             batch.push((id, refusal.is_none()));
         }
         // What was not accepted of a batch is tried again, in a smaller request.
-        let last = self.last_batches.entry(run).or_default();
-        let is_rest = batch.len() < last.len()
-            && batch.iter().all(|(id, _)| {
-                let before = last.iter().find(|(before, _)| before == id);
-                before.is_some_and(|(_, was_accepted)| !was_accepted)
-            });
-        if is_rest {
-            for (id, is_accepted) in batch {
-                let before = last.iter_mut().find(|(before, was)| *before == id && !*was);
-                if let Some((_, was_accepted)) = before {
-                    *was_accepted = is_accepted;
+        let batches = self.batches.entry(run).or_default();
+        let is_rest_of = |before: &&mut Batch| {
+            let is_left = |id: &String| before.iter().any(|(other, done)| other == id && !done);
+            batch.len() < before.len() && batch.iter().all(|(id, _)| is_left(id))
+        };
+        match batches.iter_mut().find(is_rest_of) {
+            Some(before) => {
+                for (id, is_accepted) in batch {
+                    let left = before
+                        .iter_mut()
+                        .find(|(other, done)| *other == id && !*done);
+                    if let Some((_, done)) = left {
+                        *done = is_accepted;
+                    }
                 }
             }
-        } else {
-            *last = batch;
+            None => batches.push_front(batch),
         }
+        batches.truncate(LANES_MAX);
     }
 
     fn note_rejection(&mut self, rejection: &Value, appended: &Appended) {
@@ -142,11 +160,9 @@ impl Arrivals {
         let unasked: Vec<_> = self.rejected.difference(&self.refused).collect();
         assert!(unasked.is_empty(), "dropped as refused: {unasked:?}");
 
-        let mut in_flight: BTreeSet<&str> = BTreeSet::new();
-        for run in &self.killed {
-            let batch = self.last_batches.get(run).into_iter().flatten();
-            in_flight.extend(batch.map(|(id, _)| id.as_str()));
-        }
+        let killed = self.killed.keys();
+        let in_flight = killed.flat_map(|run| self.in_flight(*run));
+        let in_flight: BTreeSet<&str> = in_flight.map(|(id, _)| id.as_str()).collect();
         let (mut twice, mut unexplained) = (0, 0);
         for (id, (count, _)) in &self.accepted {
             // Refused and then accepted counts as twice, too. How often an event in flight may come again
@@ -173,11 +189,10 @@ impl Arrivals {
     /// server's verdict and the commit.
     fn repeating(&self) -> usize {
         let came_again = |run: Run| {
-            let batch = self.last_batches.get(&run).into_iter().flatten();
-            let mut accepted = batch.filter(|(_, is_accepted)| *is_accepted);
+            let mut accepted = self.in_flight(run).filter(|(_, is_accepted)| *is_accepted);
             accepted.any(|(id, _)| self.accepted[id].1 > run)
         };
-        self.killed.iter().filter(|run| came_again(**run)).count()
+        self.killed.keys().filter(|run| came_again(**run)).count()
     }
 }
 

@@ -4,7 +4,7 @@
 use crate::chance::Chance;
 use crate::kit::Sandbox;
 use crate::oracle::Appended;
-use crate::passes::{Kill, PATIENT, Passes};
+use crate::passes::{Kill, NARROW, PATIENT, Passes, WIDE, WIDE_AND_FULL};
 use crate::writers::{Grants, Pace, Recipe, line, write};
 use crate::{Ended, Given};
 use serde_json::json;
@@ -38,7 +38,7 @@ pub fn kills(given: Given) -> Ended {
     let pass = usual_pass();
     let recipes = Recipe::mixed(&sandbox, WRITERS);
     let (appended, grants) = (Appended::default(), Grants::none_yet());
-    let mut passes = Passes::new(chance.clone());
+    let mut passes = Passes::new(chance.clone(), [NARROW, WIDE]);
     let pace = Pace::Granted(&grants, pass);
     let slowest = std::thread::scope(|scope| {
         let last_grant = LastGrant(&grants);
@@ -75,7 +75,7 @@ fn volume_with(given: Given, kill: &Kill) -> Ended {
     let sandbox = ready(Sandbox::new());
     let recipes = Recipe::mixed(&sandbox, WRITERS);
     let appended = Appended::default();
-    let mut passes = Passes::new(chance.clone());
+    let mut passes = Passes::new(chance.clone(), [NARROW, WIDE_AND_FULL]);
     let slowest = std::thread::scope(|scope| {
         let start = |(name, recipe)| {
             let (chance, appended) = (chance.of(name), &appended);

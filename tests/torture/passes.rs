@@ -12,8 +12,30 @@ use std::sync::mpsc::Receiver;
 use std::time::{Duration, Instant};
 use telemetry_upload::emulator::Moment;
 
-/// What one request can hold.
-const BATCH: usize = 100;
+/// How much is under way at once.
+#[derive(Clone, Copy, Debug)]
+pub struct Width {
+    events: usize,
+    lanes: usize,
+}
+
+/// One full batch after the other.
+pub const NARROW: Width = Width {
+    events: 100,
+    lanes: 1,
+};
+
+/// Batches so small that a few dozen lines deserve several lanes.
+pub const WIDE: Width = Width {
+    events: 3,
+    lanes: 20,
+};
+
+/// Full batches, many at once where there is a backlog.
+pub const WIDE_AND_FULL: Width = Width {
+    events: 100,
+    lanes: 20,
+};
 
 /// No time limit plays a part, however busy the machine, and no cap, however large the volume.
 pub const PATIENT: &str = r#"{"limits":{"requestTimeoutMs":170000,"connectTimeoutMs":170000,"deadlineS":3000,"bufferBytes":4000000000,"gatherS":1}}"#;
@@ -40,10 +62,14 @@ pub struct Passes {
     memory_kb: u64,
     arrivals: Arrivals,
     chance: Chance,
+    widths: [Width; 2],
+    /// What may have come twice: with each kill what was under way.
+    twice_max: usize,
 }
 
 impl Passes {
-    pub fn new(chance: Chance) -> Passes {
+    /// Passes of these widths, by chance.
+    pub fn new(chance: Chance, widths: [Width; 2]) -> Passes {
         Passes {
             run: 0,
             killed: 0,
@@ -51,6 +77,8 @@ impl Passes {
             memory_kb: 0,
             arrivals: Arrivals::default(),
             chance,
+            widths,
+            twice_max: 0,
         }
     }
 
@@ -62,7 +90,10 @@ impl Passes {
         }
         // With one attempt what is postponed is appended again, with more it is tried again first.
         let attempts = if self.chance.percent(70) { "1" } else { "3" };
+        let width = self.widths[usize::from(self.chance.percent(50))];
+        let (events, lanes) = (width.events.to_string(), width.lanes.to_string());
         let mut args = vec!["--attempts", attempts, "--pause-ms", "1"];
+        args.extend(["--request-events", &events, "--lanes", &lanes]);
         args.extend(self.chance.percent(30).then_some("--flush"));
         let mut child = sandbox
             .command(&args)
@@ -77,7 +108,8 @@ impl Passes {
         let status = self.see_off(&mut child, kill);
         if status.signal() == Some(9) {
             self.killed += 1;
-            self.arrivals.killed(self.run);
+            self.arrivals.killed(self.run, width.lanes);
+            self.twice_max += width.events * width.lanes;
             self.truncating += usize::from(is_truncating(sandbox));
         } else {
             assert!(matches!(status.code(), Some(0 | 75)), "{status}");
@@ -134,7 +166,7 @@ impl Passes {
         self.arrivals.take(sandbox, appended);
         let figures = self.arrivals.account(appended);
         nothing_is_left(sandbox);
-        assert!(figures.twice <= self.killed * BATCH, "{figures:?}");
+        assert!(figures.twice <= self.twice_max, "{figures:?}");
         assert!(self.memory_kb <= MEMORY_KB_MAX, "{} KB", self.memory_kb);
         #[allow(clippy::cast_precision_loss, reason = "a figure for people")]
         let per_kill = figures.twice as f64 / self.killed.max(1) as f64;

@@ -89,7 +89,7 @@ fn stopped_anywhere(given: Given) -> Seen {
         assert!(stands_still(pid), "it was stopped all the while");
         if chance.percent(50) {
             seen.killed += 1;
-            arrivals.killed(run);
+            arrivals.killed(run, 1);
             kill_process(pid, Signal::KILL).unwrap();
             ended(&sandbox, child);
         } else {

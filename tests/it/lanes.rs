@@ -1,0 +1,236 @@
+//! Several requests under way at once: when there are, in which order they count, and what becomes of
+//! them when the pass has to stop.
+
+use crate::kit::{BUFFER, Sandbox, events};
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::sync::{Arc, Condvar, Mutex};
+use std::time::Duration;
+use telemetry_upload::emulator::Moment;
+
+/// Nobody should have to wait for so long; who does is woken to fail.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// How many requests the server has before it, and how many there ever were at once.
+#[derive(Default)]
+struct Crowd {
+    now: Mutex<(usize, usize)>,
+    changed: Condvar,
+}
+
+impl Crowd {
+    /// A request was judged: it stays until so many have been there at once.
+    fn wait_for(&self, expected: usize) {
+        let mut now = self.now.lock().unwrap();
+        now.0 += 1;
+        now.1 = now.1.max(now.0);
+        self.changed.notify_all();
+        let are_too_few = |now: &mut (usize, usize)| now.1 < expected;
+        let _ = self
+            .changed
+            .wait_timeout_while(now, PATIENCE, are_too_few)
+            .unwrap();
+    }
+
+    fn leave(&self) {
+        self.now.lock().unwrap().0 -= 1;
+    }
+
+    fn most(&self) -> usize {
+        self.now.lock().unwrap().1
+    }
+}
+
+/// A server that, from its second request on, answers none before so many are under way at once.
+fn expecting(lanes: usize, limits: &str) -> (Sandbox, Arc<Crowd>) {
+    scripted_and_expecting("", lanes, limits)
+}
+
+fn scripted_and_expecting(script: &str, lanes: usize, limits: &str) -> (Sandbox, Arc<Crowd>) {
+    let crowd = Arc::new(Crowd::default());
+    let there = crowd.clone();
+    let sandbox = Sandbox::acting(script, move |moment, count, _| match moment {
+        Moment::Judged => there.wait_for(if count == 1 { 1 } else { lanes }),
+        Moment::Replied => there.leave(),
+        Moment::Receiving => {}
+    });
+    sandbox.write("config.json", format!("{{\"limits\":{limits}}}"));
+    (sandbox, crowd)
+}
+
+fn fill(sandbox: &Sandbox, count: usize) {
+    sandbox.append(events(0..count).concat());
+}
+
+fn each_once(sandbox: &Sandbox, count: usize) {
+    let delivered = sandbox.delivered();
+    let ids: BTreeSet<&String> = delivered.iter().collect();
+    assert_eq!((delivered.len(), ids.len()), (count, count));
+}
+
+#[test]
+fn a_large_backlog_has_twenty_requests_under_way_and_each_event_arrives_once() {
+    let (sandbox, crowd) = expecting(20, r#"{"requestEvents":2,"requestTimeoutMs":60000}"#);
+    fill(&sandbox, 200);
+    sandbox
+        .run(&["--flush"])
+        .stdout("sent 200 events in 100 requests")
+        .left("")
+        .code(0);
+    assert_eq!(crowd.most(), 20);
+    each_once(&sandbox, 200);
+}
+
+#[test]
+fn a_backlog_of_a_few_batches_has_one_request_under_way() {
+    let (sandbox, crowd) = expecting(1, "{}");
+    fill(&sandbox, 350);
+    sandbox
+        .run(&["--flush"])
+        .stdout("sent 350 events in 4 requests")
+        .left("")
+        .code(0);
+    assert_eq!(crowd.most(), 1);
+}
+
+#[test]
+fn there_are_no_more_lanes_than_the_person_allows() {
+    let (sandbox, crowd) = expecting(
+        3,
+        r#"{"requestEvents":2,"lanes":3,"requestTimeoutMs":60000}"#,
+    );
+    fill(&sandbox, 100);
+    sandbox
+        .run(&["--flush"])
+        .stdout("sent 100 events in 50 requests")
+        .left("")
+        .code(0);
+    assert_eq!(crowd.most(), 3);
+}
+
+/// So small that two hundred events deserve every lane.
+const SMALL: &str = r#"{"requestEvents":2,"pauseMs":1}"#;
+
+fn small_batches(script: &str) -> Sandbox {
+    let sandbox = Sandbox::scripted(script);
+    sandbox.write("config.json", format!("{{\"limits\":{SMALL}}}"));
+    fill(&sandbox, 200);
+    sandbox
+}
+
+#[test]
+fn a_server_that_is_down_for_a_moment_gets_every_batch_once_and_none_is_given_up() {
+    let sandbox = small_batches(&("{}\n".to_owned() + &"{\"status\":503}\n".repeat(20)));
+    sandbox
+        .run(&["--flush"])
+        .stdout("sent 200 events in 120 requests")
+        .left("")
+        .code(0);
+    each_once(&sandbox, 200);
+}
+
+#[test]
+fn when_a_server_asks_for_a_pause_no_request_is_begun_and_what_was_taken_meanwhile_is_not_repeated()
+{
+    let busy = "{\"status\":429,\"headers\":{\"Retry-After\":\"60\"}}\n";
+    let sandbox = small_batches(&("{}\n".repeat(30) + busy));
+    let (code, stdout, _) = sandbox.run(&["--flush"]).outputs();
+    assert_eq!(code, 75, "{stdout}");
+    assert!(stdout.contains("asks for a pause (429)"), "{stdout}");
+    assert!((31..=51).contains(&sandbox.posts()), "{}", sandbox.posts());
+    let kept = format!("kept {} for", 200 - sandbox.delivered().len());
+    assert!(stdout.contains(&kept), "{stdout}");
+    assert_ne!(sandbox.state("notBefore"), serde_json::Value::Null);
+
+    let _ = sandbox.run(&["--flush"]).outputs();
+    each_once(&sandbox, 200);
+    assert_eq!(sandbox.read(BUFFER), "");
+}
+
+#[test]
+fn a_refused_batch_is_halved_while_others_are_under_way() {
+    let sandbox = small_batches(&("{}\n".repeat(10) + "{\"status\":413}\n"));
+    sandbox
+        .run(&["--flush"])
+        .stdout("sent 200 events in 102 requests")
+        .left("")
+        .code(0);
+    each_once(&sandbox, 200);
+}
+
+#[test]
+fn a_redirect_of_all_that_are_under_way_is_followed_once_for_each() {
+    let there = "{\"status\":308,\"headers\":{\"Location\":\"/v2/track\"}}\n";
+    // Every one of them has its answer before the first is followed.
+    let script = "{}\n".to_owned() + &there.repeat(20);
+    let (sandbox, _) = scripted_and_expecting(&script, 20, SMALL);
+    fill(&sandbox, 200);
+    sandbox
+        .run(&["--flush"])
+        .stdout("sent 200 events in 120 requests")
+        .left("")
+        .code(0);
+    each_once(&sandbox, 200);
+}
+
+#[test]
+fn a_no_of_the_person_begins_no_request_and_what_was_taken_meanwhile_is_not_repeated() {
+    let consent: Arc<Mutex<Option<PathBuf>>> = Arc::default();
+    let file = consent.clone();
+    let sandbox = Sandbox::acting("", move |moment, count, _| {
+        if moment == Moment::Judged && count == 20 {
+            let file = file.lock().unwrap().clone().unwrap();
+            std::fs::write(file, r#"{"enabled":false,"consentGiven":true}"#).unwrap();
+        }
+    });
+    let agreed = sandbox.read("telemetry.json");
+    *consent.lock().unwrap() = Some(sandbox.path("telemetry.json"));
+    sandbox.write("config.json", format!("{{\"limits\":{SMALL}}}"));
+    fill(&sandbox, 200);
+    let (_, stdout, _) = sandbox.run(&["--flush"]).outputs();
+    assert!(stdout.contains("it was turned off"), "{stdout}");
+    assert!((20..=40).contains(&sandbox.posts()), "{}", sandbox.posts());
+    let kept = format!("kept {} for", 200 - sandbox.delivered().len());
+    assert!(stdout.contains(&kept), "{stdout}");
+
+    sandbox.write("telemetry.json", agreed);
+    let _ = sandbox.run(&["--flush"]).outputs();
+    each_once(&sandbox, 200);
+}
+
+#[test]
+fn a_kill_repeats_at_most_what_was_under_way() {
+    for killed_at in [2, 21, 22, 50, 99] {
+        let sandbox = Sandbox::acting("", move |moment, count, client| {
+            if moment == Moment::Judged && count == killed_at {
+                client.kill();
+            }
+        });
+        sandbox.write("config.json", format!("{{\"limits\":{SMALL}}}"));
+        fill(&sandbox, 200);
+        let _ = sandbox.wait(sandbox.spawn(&["--flush"]));
+        let _ = sandbox.run(&["--flush"]).outputs();
+        let delivered = sandbox.delivered();
+        let ids: BTreeSet<&String> = delivered.iter().collect();
+        assert_eq!(ids.len(), 200, "killed at {killed_at}");
+        let twice = delivered.len() - ids.len();
+        assert!(twice <= 20 * 2, "killed at {killed_at}: {twice} twice");
+        assert_eq!(sandbox.read(BUFFER), "");
+    }
+}
+
+#[test]
+fn the_person_is_told_of_each_request_in_the_order_of_the_buffer() {
+    let sandbox = small_batches("");
+    let (_, _, stderr) = sandbox.run(&["--flush", "--verbose"]).outputs();
+    let accepted = "accepted 2 of 2, attempt 1";
+    assert_eq!(
+        stderr
+            .lines()
+            .filter(|line| line.ends_with(accepted))
+            .count(),
+        100,
+        "{stderr}"
+    );
+    assert_eq!(stderr.lines().count(), 100, "{stderr}");
+}
