@@ -62,9 +62,9 @@
 //!
 //! | at | on disk | the next pass | sent twice |
 //! |---|---|---|---|
-//! | before the reply is read | the old cursor | sends the batch again | at most the batch |
-//! | kept lines re-appended, before the commit | kept lines twice | sends the batch again, the copies too; a torn copy is one malformed fragment | at most the batch |
-//! | commit half written | the other slot is valid | sends the batch again | at most the batch |
+//! | before the reply is read | the old cursor | sends the batches under way again | at most these |
+//! | kept lines re-appended, before the commit | kept lines twice | sends the batches under way again, the copies too; a torn copy is one malformed fragment | at most these |
+//! | commit half written | the other slot is valid | sends the batches under way again | at most these |
 //! | blanking or copying, before the truncation | dead bytes changed, checked bytes intact | the cursor is valid: goes on, settles anew | nothing |
 //! | after the truncation | size < offset, or the check differs | starts at 0, which is exactly the tail | nothing |
 //! | after its sync, before the commit of 0 | the same | starts at 0 | nothing |
@@ -88,10 +88,11 @@
 //! No rename of a buffer, no attempt counter that drops events, no async runtime, no statics, no
 //! configuration read from the current directory, no retry that outlives the pass.
 //!
-//! Threads: the watchdog's ([`watchdog`]), one for the pass and one for the lookup of a host, because a
-//! pass must end whatever DNS, TLS or a server does; the emulator's, one a connection, because a
-//! scripted hang must not stop its other clients; and [`schedule`]'s, for the pipes of a scheduler's
-//! program, which may hang as well.
+//! Threads: the lanes', which post while the pass waits for the first of several replies, because waiting
+//! is what a backlog's time is spent on (they know no buffer and decide nothing); the watchdog's
+//! ([`watchdog`]), one for the pass and one for the lookup of a host, because a pass must end whatever DNS,
+//! TLS or a server does; the emulator's, one a connection, because a scripted hang must not stop its other
+//! clients; and [`schedule`]'s, for the pipes of a scheduler's program, which may hang as well.
 
 #![doc(html_no_source)]
 

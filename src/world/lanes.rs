@@ -60,3 +60,44 @@ impl Lanes {
         thread::Builder::new().spawn(work).map(drop)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Barrier;
+    use std::time::Duration;
+
+    fn answer() -> Answer {
+        Answer {
+            reply: Ok(super::super::Reply::default()),
+            at: Duration::ZERO,
+        }
+    }
+
+    #[test]
+    fn what_is_begun_at_once_is_done_at_once_and_a_lane_that_is_done_is_used_again() {
+        let lanes = Lanes::none_yet();
+        for round in 0..10 {
+            let all_there = Arc::new(Barrier::new(3));
+            let begun: Vec<UnderWay> = (0..3)
+                .map(|_| {
+                    let all_there = Arc::clone(&all_there);
+                    lanes.begin(move || {
+                        all_there.wait();
+                        answer()
+                    })
+                })
+                .collect();
+            for request in begun {
+                let UnderWay::InLane(lane) = request else {
+                    panic!("it was done by the one that began it")
+                };
+                lane.recv().unwrap();
+            }
+            while lanes.idle.load(Ordering::Acquire) < 3 {
+                thread::yield_now();
+            }
+            assert_eq!(lanes.idle.load(Ordering::Acquire), 3, "round {round}");
+        }
+    }
+}

@@ -63,6 +63,20 @@ RULES = [
         STEPS + "crash_points",
     ),
     Rule(
+        "batches under way are committed in the order of the buffer",
+        "src/turn.rs",
+        "let Some(first) = turn.under_way.pop_front() else {",
+        "let Some(first) = turn.under_way.pop_back() else {",
+        STEPS + "crash_points",
+    ),
+    Rule(
+        "what was taken of the batches under way is committed when the sending stops",
+        "src/turn.rs",
+        "next = if stop.is_some() || self.is_next_answered() {",
+        "next = if stop.is_none() && self.is_next_answered() {",
+        STEPS + "crash_points",
+    ),
+    Rule(
         "rejected lines are written down before the cursor passes",
         "src/turn.rs",
         "        ledger::rejected(pass.paths, &buffer.name, pass.world.now(), &lines)?;\n        let kept",
