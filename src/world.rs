@@ -4,18 +4,16 @@
 use crate::connection::Endpoint;
 use crate::gzip;
 use crate::settings::Limits;
-use crate::watchdog;
 use anyhow::Result;
 use chrono::{DateTime, Utc};
+use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::mpsc::Receiver;
-use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime};
-use ureq::http::{HeaderMap, Uri};
-use ureq::tls::{RootCerts, TlsConfig};
-use ureq::unversioned::resolver::{DefaultResolver, ResolvedSocketAddrs, Resolver};
-use ureq::unversioned::transport::{DefaultConnector, NextTimeout};
+use ureq::http::HeaderMap;
 
+mod agents;
 mod lanes;
 mod proxies;
 mod reach;
@@ -24,16 +22,11 @@ mod roots;
 pub use proxies::{Proxies, ProxyInUse, proxies};
 pub use reach::{connect, lookup};
 
+use agents::Agents;
 use lanes::Lanes;
-
-/// Breeze writes the User-Agent into `client_Browser` of every event, so it says nothing else.
-const USER_AGENT: &str = "telemetry-upload";
 
 /// A reply names at most every event of the request; a hostile one is cut here.
 const REPLY_BYTES_MAX: u64 = 256 * 1024;
-
-/// The slowest uplink a body is given time for: 200 kbit/s, an EDGE phone.
-const UPLINK_BYTES_PER_S: u64 = 25_000;
 
 /// What came back.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -165,38 +158,28 @@ impl Patience {
 #[derive(Debug)]
 pub struct RealWorld {
     started: Instant,
-    wire: Arc<Wire>,
+    agents: Arc<Agents>,
     lanes: Lanes,
 }
 
-/// What the lanes share.
-#[derive(Debug)]
-struct Wire {
-    agent: ureq::Agent,
-    /// For loopback: never through a proxy.
-    direct: ureq::Agent,
-    request_timeout: Duration,
-}
-
 impl RealWorld {
+    /// One that trusts this CA file alone, if there is one, else whom this process should, which its
+    /// environment may say.
+    ///
     /// # Errors
     /// A CA file that cannot be read or holds no certificate.
     #[allow(
         clippy::disallowed_methods,
         reason = "the one place that reads the clock"
     )]
-    pub fn new(limits: &Limits, ca_file: Option<&Path>) -> Result<RealWorld> {
-        let roots = match ca_file {
-            Some(path) => roots::from_file(path)?,
-            None => RootCerts::PlatformVerifier,
-        };
+    pub fn new(
+        limits: &Limits,
+        ca_file: Option<&Path>,
+        env: &BTreeMap<String, String>,
+    ) -> Result<RealWorld> {
         Ok(RealWorld {
             started: Instant::now(),
-            wire: Arc::new(Wire {
-                agent: agent(limits, roots.clone(), Via::EnvironmentsProxy),
-                direct: agent(limits, roots, Via::Nothing),
-                request_timeout: limits.request_timeout,
-            }),
+            agents: Arc::new(Agents::new(limits, ca_file, env)?),
             lanes: Lanes::none_yet(),
         })
     }
@@ -212,14 +195,14 @@ impl World for RealWorld {
     }
 
     fn post(&self, endpoint: &Endpoint, body: &[u8]) -> Result<Reply, NoReply> {
-        self.wire.post(endpoint, &gzip::encode(body))
+        post(&self.agents, endpoint, &gzip::encode(body))
     }
 
     fn begin(&self, endpoint: &Endpoint, body: &[u8]) -> UnderWay {
-        let (wire, started) = (Arc::clone(&self.wire), self.started);
+        let (agents, started) = (Arc::clone(&self.agents), self.started);
         let (endpoint, packed) = (endpoint.clone(), gzip::encode(body));
         self.lanes.begin(move || Answer {
-            reply: wire.post(&endpoint, &packed),
+            reply: post(&agents, &endpoint, &packed),
             at: started.elapsed(),
         })
     }
@@ -229,76 +212,32 @@ impl World for RealWorld {
     }
 }
 
-impl Wire {
-    fn post(&self, endpoint: &Endpoint, packed: &[u8]) -> Result<Reply, NoReply> {
-        let share = Duration::from_secs(packed.len() as u64 / UPLINK_BYTES_PER_S);
-        let agent = if endpoint.is_loopback() {
-            &self.direct
-        } else {
-            &self.agent
-        };
-        let mut response = agent
-            .post(endpoint.to_string())
-            .header("Content-Type", "application/json")
-            .header("Content-Encoding", "gzip")
-            .header("Accept", "application/json")
-            .config()
-            .timeout_global(Some(self.request_timeout + share))
-            .build()
-            .send(packed)
-            .map_err(|err| no_reply(&err))?;
-        let status = response.status().as_u16();
-        let [retry_after, location, cache_control, date] =
-            ["Retry-After", "Location", "Cache-Control", "Date"]
-                .map(|name| header(response.headers(), name));
-        // A body over the limit cannot be Breeze's; the status is judged alone then.
-        let body = match response
-            .body_mut()
-            .with_config()
-            .limit(REPLY_BYTES_MAX)
-            .read_to_vec()
-        {
-            Err(ureq::Error::BodyExceedsLimit(_)) => Vec::new(),
-            read => read.map_err(|err| no_reply(&err))?,
-        };
-        Ok(Reply {
-            status,
-            body,
-            retry_after,
-            location,
-            cache_control,
-            date,
-        })
-    }
-}
-
-#[derive(Clone, Copy)]
-enum Via {
-    EnvironmentsProxy,
-    Nothing,
-}
-
-fn agent(limits: &Limits, roots: RootCerts, via: Via) -> ureq::Agent {
-    let tls = TlsConfig::builder().root_certs(roots).build();
-    let mut config = ureq::Agent::config_builder()
-        .tls_config(tls)
-        .http_status_as_error(false)
-        .max_redirects(0)
-        .max_idle_connections(limits.lanes_max)
-        .max_idle_connections_per_host(limits.lanes_max)
-        .user_agent(USER_AGENT)
-        .accept_encoding("identity")
-        .timeout_resolve(Some(limits.connect_timeout))
-        .timeout_connect(Some(limits.connect_timeout))
-        .timeout_global(Some(limits.request_timeout));
-    if let Via::Nothing = via {
-        config = config.proxy(None);
-    }
-    ureq::Agent::with_parts(
-        config.build(),
-        DefaultConnector::default(),
-        OneLookup::default(),
-    )
+fn post(agents: &Agents, endpoint: &Endpoint, packed: &[u8]) -> Result<Reply, NoReply> {
+    let mut response = agents
+        .post(endpoint, packed)
+        .map_err(|err| no_reply(&err))?;
+    let status = response.status().as_u16();
+    let [retry_after, location, cache_control, date] =
+        ["Retry-After", "Location", "Cache-Control", "Date"]
+            .map(|name| header(response.headers(), name));
+    // A body over the limit cannot be Breeze's; the status is judged alone then.
+    let body = match response
+        .body_mut()
+        .with_config()
+        .limit(REPLY_BYTES_MAX)
+        .read_to_vec()
+    {
+        Err(ureq::Error::BodyExceedsLimit(_)) => Vec::new(),
+        read => read.map_err(|err| no_reply(&err))?,
+    };
+    Ok(Reply {
+        status,
+        body,
+        retry_after,
+        location,
+        cache_control,
+        date,
+    })
 }
 
 fn header(headers: &HeaderMap, name: &str) -> Option<String> {
@@ -335,36 +274,5 @@ fn io_reason(err: &std::io::Error) -> String {
     match text.split_once(" (os error") {
         Some((words, _)) => words.to_lowercase(),
         None => text,
-    }
-}
-
-/// ureq asks its resolver for every request, pooled connection or not; a pass posts to one or two
-/// hosts, so each is looked up once. It made a pass over 150,000 events three times as fast.
-#[derive(Debug, Default)]
-struct OneLookup {
-    found: Mutex<Vec<(String, ResolvedSocketAddrs)>>,
-}
-
-impl Resolver for OneLookup {
-    fn resolve(
-        &self,
-        uri: &Uri,
-        config: &ureq::config::Config,
-        timeout: NextTimeout,
-    ) -> Result<ResolvedSocketAddrs, ureq::Error> {
-        let place = format!("{:?} {:?}", uri.scheme_str(), uri.authority());
-        let Ok(mut found) = self.found.lock() else {
-            return Err(ureq::Error::HostNotFound);
-        };
-        if let Some((_, addresses)) = found.iter().find(|(known, _)| *known == place) {
-            return Ok(addresses.clone());
-        }
-        // Told of a time limit, ureq starts a thread by itself, and panics if the system gives none.
-        let (uri, config, unlimited) = (uri.clone(), config.clone(), NextTimeout::default());
-        let look = move || DefaultResolver::default().resolve(&uri, &config, unlimited);
-        let addresses = watchdog::within(*timeout.after, look)?
-            .unwrap_or(Err(ureq::Error::Timeout(timeout.reason)))?;
-        found.push((place, addresses.clone()));
-        Ok(addresses)
     }
 }

@@ -55,8 +55,9 @@ pub fn run() -> Result<ExitCode> {
         connection_string: Some(emulator.connection_string()),
         ..Upload::default()
     };
-    let settings = Settings::resolve(&flags, APP, &paths, &BTreeMap::new())?;
-    let world = RealWorld::new(&settings.limits, None)?;
+    let env = BTreeMap::new();
+    let settings = Settings::resolve(&flags, APP, &paths, &env)?;
+    let world = RealWorld::new(&settings.limits, None, &env)?;
     let pass = Pass {
         world: &world,
         settings: &settings,

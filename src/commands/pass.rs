@@ -106,7 +106,7 @@ fn allowed(
             return failed(paths, flags, Summary::ended(Ending::Later(why)));
         }
     };
-    let world = match RealWorld::new(&settings.limits, settings.ca_file.as_deref()) {
+    let world = match RealWorld::new(&settings.limits, settings.ca_file.as_deref(), env) {
         Ok(world) => world,
         Err(err) => return misconfigured(err),
     };

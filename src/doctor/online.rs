@@ -28,7 +28,8 @@ pub fn checks(subject: &Subject) -> Vec<Check> {
         let words = "not tried, for want of an endpoint";
         return vec![Check::warning(NAME, words, "see `connection string` above")];
     };
-    let Ok(world) = RealWorld::new(&settings.limits, settings.ca_file.as_deref()) else {
+    let Ok(world) = RealWorld::new(&settings.limits, settings.ca_file.as_deref(), subject.env)
+    else {
         let words = "not tried, for want of certificates";
         return vec![Check::warning(NAME, words, "see `certificates` above")];
     };

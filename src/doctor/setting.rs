@@ -157,7 +157,7 @@ fn certificates(subject: &Subject) -> Check {
     let from_settings = subject.settings.as_ref().ok();
     let ca_file = from_settings.and_then(|settings| settings.ca_file.as_ref());
     if let Some(path) = ca_file.or(subject.flags.ca_file.as_ref()) {
-        return match RealWorld::new(&subject.limits(), Some(path)) {
+        return match RealWorld::new(&subject.limits(), Some(path), subject.env) {
             Ok(_) => Check::ok(NAME, format!("only those in {}", path.display())),
             Err(err) => Check::misconfigured(
                 NAME,
@@ -189,7 +189,7 @@ fn certificates(subject: &Subject) -> Check {
     }
     named.dedup();
     if named.is_empty() {
-        return Check::ok(NAME, "those that the system trusts");
+        return Check::ok(NAME, "those built in, and those that the system trusts");
     }
     Check::ok(NAME, format!("those of {}", named.join(" and ")))
 }

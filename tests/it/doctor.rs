@@ -84,7 +84,7 @@ ok       consent: telemetry is on
 ok       config.json: there is none; the defaults hold
 ok       connection string: events go to [SERVER]
 ok       proxy: none
-ok       certificates: those that the system trusts
+ok       certificates: those built in, and those that the system trusts
 ok       data folder: ~/.local/share/atomic, yours alone
 ok       upload folder: ~/.local/share/atomic/upload, yours alone
 ok       files: all yours alone
@@ -110,7 +110,7 @@ ok       consent: telemetry is on
 ok       config.json: there is none; the defaults hold
 ok       connection string: events go to [SERVER]
 ok       proxy: none
-ok       certificates: those that the system trusts
+ok       certificates: those built in, and those that the system trusts
 ok       data folder: ~/.local/share/atomic, yours alone
 ok       upload folder: ~/.local/share/atomic/upload, yours alone
 ok       files: all yours alone
@@ -216,7 +216,7 @@ ok       config.json: there is none; the defaults hold
 problem  connection string: no connection string
          copy it from Azure's portal (the Application Insights resource, Overview, Connection String) into ~/.local/share/mytool/config.json as {"connectionString": "…"}
 ok       proxy: none
-ok       certificates: those that the system trusts
+ok       certificates: those built in, and those that the system trusts
 warning  data folder: there is no ~/.local/share/mytool yet
          nothing was recorded so far, or it was recorded elsewhere (--app, --data-dir)
 ok       clock: can be right; --online compares it with the server's

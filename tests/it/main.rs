@@ -54,6 +54,7 @@ mod race;
 mod record;
 mod replies;
 mod report;
+mod roots;
 mod schedule;
 mod scripts;
 mod security;

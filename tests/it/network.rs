@@ -16,6 +16,14 @@ pub struct Tls {
     _folder: tempfile::TempDir,
     pub ca_file: PathBuf,
     pub port: u16,
+    handshakes: Arc<Mutex<Handshakes>>,
+}
+
+/// How often somebody connected, and how often they trusted the certificate.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Handshakes {
+    pub begun: usize,
+    pub completed: usize,
 }
 
 impl Tls {
@@ -45,15 +53,27 @@ impl Tls {
             .with_single_cert(vec![certificate.der().clone()], key)
             .unwrap();
         let config = Arc::new(config);
-        let port = serve(move |client| {
-            let session = ServerConnection::new(config.clone()).unwrap();
+        let handshakes: Arc<Mutex<Handshakes>> = Arc::default();
+        let seen = handshakes.clone();
+        let port = serve(move |mut client| {
+            seen.lock().unwrap().begun += 1;
+            let mut session = ServerConnection::new(config.clone()).unwrap();
+            if session.complete_io(&mut client).is_err() {
+                return;
+            }
+            seen.lock().unwrap().completed += 1;
             let _ = terminate(StreamOwned::new(session, client), behind);
         });
         Tls {
             _folder: folder,
             ca_file,
             port,
+            handshakes,
         }
+    }
+
+    pub fn handshakes(&self) -> Handshakes {
+        *self.handshakes.lock().unwrap()
     }
 }
 

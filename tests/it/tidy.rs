@@ -93,6 +93,7 @@ fn each_crate_is_named_in_one_file() {
         "fs2",
         "libc",
         "rustix",
+        "rustls",
         "ureq",
         "uuid",
         "httparse",
