@@ -124,11 +124,11 @@ impl<'a, W: World> Requests<'a, W> {
         })
     }
 
-    /// Whether there is an answer by now, and nothing speaks against it that would need a further request.
-    pub fn is_well_answered(&self, flight: &mut Flight) -> bool {
-        let answer = self.world.look(&mut flight.request);
-        let reply = answer.and_then(|answer| answer.reply.as_ref().ok());
-        reply.is_some_and(|reply| reply.status == 200)
+    /// Whether there is an answer by now, and whether it is one that needs no further request.
+    pub fn is_answered_well(&self, flight: &mut Flight) -> Option<bool> {
+        let answer = self.world.look(&mut flight.request)?;
+        let reply = answer.reply.as_ref();
+        Some(reply.is_ok_and(|reply| reply.status == 200))
     }
 
     /// One request, begun already or not, and the redirects it meets.

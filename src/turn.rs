@@ -90,7 +90,18 @@ impl<'t, 'a, W: World> Turn<'t, 'a, W> {
         }
     }
 
-    fn has_room(&self) -> bool {
+    /// Whether one more may be under way. None may while the server, or the way to it, has trouble with
+    /// another: it may want a pause.
+    fn has_room(&mut self) -> bool {
+        let requests = &self.round.sender.requests;
+        let flights = self
+            .under_way
+            .iter_mut()
+            .filter_map(|it| it.flight.as_mut());
+        let mut answers = flights.map(|flight| requests.is_answered_well(flight));
+        if answers.any(|well| well == Some(false)) {
+            return false;
+        }
         let batches = self.under_way.iter().map(|taking| &taking.batch);
         let held: usize = batches.map(Batch::held_bytes).sum();
         self.under_way.front().is_none_or(|first| {
@@ -171,12 +182,12 @@ impl<'t, 'a, W: World> Turn<'t, 'a, W> {
         }
     }
 
-    /// Whether it can be committed with the one before: a pause must not come in between.
+    /// Whether the next can be committed with the one before: a pause must not come in between.
     fn is_next_answered(&mut self) -> bool {
         let next = self.under_way.front_mut();
         let flight = next.and_then(|taking| taking.flight.as_mut());
         let requests = &self.round.sender.requests;
-        flight.is_some_and(|flight| requests.is_well_answered(flight))
+        flight.and_then(|flight| requests.is_answered_well(flight)) == Some(true)
     }
 
     fn requests(&mut self) -> &mut Requests<'a, W> {
