@@ -53,9 +53,11 @@ fn append(paths: &Paths, buffer: &str, line: &[u8]) -> Result<Appended> {
     #[cfg(not(windows))]
     let lock_file = &file;
     let held = lock::take(lock_file, lock::WAIT_OF_PRODUCER).with_context(context)?;
+    // Under the lock, so that one look says what the file is and where it ends.
+    let length = os::check_file(&file).with_context(context)?.len();
     let mut bytes = Vec::with_capacity(line.len() + 2);
     // Without the lock somebody may be in the middle of a line. A blank line costs nothing.
-    if held.is_none() || os::ends_torn(&file).with_context(context)? {
+    if held.is_none() || os::ends_torn(&file, length).with_context(context)? {
         bytes.push(b'\n');
     }
     bytes.extend_from_slice(line);
@@ -64,11 +66,11 @@ fn append(paths: &Paths, buffer: &str, line: &[u8]) -> Result<Appended> {
     Ok(Appended::Yes)
 }
 
-/// While the uploader holds its lease, for microseconds, an open that does not wait is refused; `None`
-/// if it goes on for long.
+/// Opens the buffer, which is still to be checked. While the uploader holds its lease, for microseconds, an
+/// open that does not wait is refused; `None` if it goes on for long.
 fn open(path: &Path) -> io::Result<Option<File>> {
     lock::patiently(lock::WAIT_OF_PRODUCER, || {
-        match os::open(path, Open::Append) {
+        match os::open_unchecked(path, Open::Append) {
             Err(err) if err.kind() == io::ErrorKind::WouldBlock => Ok(None),
             opened => opened.map(Some),
         }

@@ -65,7 +65,7 @@ fn append_some(
     }
     let mut block = Vec::new();
     // The process may have ended in the middle of the last line.
-    if os::ends_torn(&file)? {
+    if os::ends_torn(&file, length)? {
         block.push(b'\n');
     }
     let mut count = 0;

@@ -10,6 +10,7 @@ pub(crate) mod faults;
 mod folders;
 mod reach;
 mod replacement;
+mod small;
 
 #[cfg(unix)]
 #[path = "os/unix.rs"]
@@ -27,10 +28,11 @@ pub use reach::{
     network_file_system,
 };
 pub use replacement::Replacement;
+pub use small::{read_decision, read_small, read_up_to};
 
 use std::collections::BTreeMap;
 use std::fs::{self, File, Metadata, OpenOptions};
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
@@ -64,6 +66,16 @@ macro_rules! step {
 /// # Errors
 /// Whatever the system says, or `InvalidInput` with the reason for a refusal in words.
 pub fn open(path: &Path, open: Open) -> io::Result<File> {
+    let file = open_unchecked(path, open)?;
+    check_file(&file)?;
+    Ok(file)
+}
+
+/// The first half of [`open`], for those who want something in between, or what [`check_file`] finds.
+///
+/// # Errors
+/// Whatever the system says, a symbolic link among it.
+pub fn open_unchecked(path: &Path, open: Open) -> io::Result<File> {
     let mut options = OpenOptions::new();
     match open {
         Open::Read => options.read(true),
@@ -74,47 +86,20 @@ pub fn open(path: &Path, open: Open) -> io::Result<File> {
     };
     #[cfg(test)]
     faults::opening(path, open)?;
-    let file = system::open_nofollow(&mut options, path)?;
+    system::open_nofollow(&mut options, path)
+}
+
+/// The second half of [`open`]: what the file is, if it is one to be used here.
+///
+/// # Errors
+/// `InvalidInput` with the reason for a refusal in words.
+pub fn check_file(file: &File) -> io::Result<Metadata> {
     let metadata = file.metadata()?;
     if !metadata.is_file() {
         return Err(refused("it is not a regular file"));
     }
     system::check_ownership(&metadata)?;
-    Ok(file)
-}
-
-/// Reads a whole file that is known to be small.
-///
-/// # Errors
-/// `FileTooLarge` beyond `bytes_max`: it is not what its name says, and is not read into memory.
-pub fn read_small(path: &Path, bytes_max: u64) -> io::Result<Vec<u8>> {
-    read_up_to(&open(path, Open::Read)?, bytes_max)
-}
-
-/// Reads a small file by which a person decides whether and where events go. One that anybody on this
-/// machine may write speaks for nobody. A group may: with the usual umask of some systems it is the
-/// person's own.
-///
-/// # Errors
-/// As [`read_small`].
-pub fn read_decision(path: &Path, bytes_max: u64) -> io::Result<Vec<u8>> {
-    let file = open(path, Open::Read)?;
-    system::check_not_open_to_all(&file.metadata()?)?;
-    read_up_to(&file, bytes_max)
-}
-
-/// Reads the rest of a file that is known to be small.
-///
-/// # Errors
-/// `FileTooLarge` beyond `bytes_max`.
-pub fn read_up_to(file: &File, bytes_max: u64) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    // One byte more than allowed tells a file of exactly the limit from a longer one.
-    let read = file.take(bytes_max + 1).read_to_end(&mut bytes)?;
-    if read as u64 > bytes_max {
-        return Err(io::ErrorKind::FileTooLarge.into());
-    }
-    Ok(bytes)
+    Ok(metadata)
 }
 
 /// Whether the owner meant the file to be changed. Asking the system instead would let root write
@@ -225,9 +210,9 @@ pub fn write_once(mut file: &File, bytes: &[u8]) -> io::Result<()> {
     }
 }
 
-/// Whether the last line of a file has no newline: what is appended next would be glued to it.
-pub fn ends_torn(file: &File) -> io::Result<bool> {
-    let length = file.metadata()?.len();
+/// Whether the last line of a file of this length has no newline: what is appended next would be glued
+/// to it.
+pub fn ends_torn(file: &File, length: u64) -> io::Result<bool> {
     let mut last = [b'\n'];
     if length > 0 {
         read_at(file, &mut last, length - 1)?;
@@ -242,7 +227,8 @@ pub fn inode(metadata: &Metadata) -> u64 {
 
 /// A write that a limit forbids fails from now on, where it would have ended the process.
 pub fn errors_instead_of_signals() {
-    system::errors_instead_of_signals();
+    #[cfg(unix)]
+    crate::raw::ignore(crate::raw::Signal::FileTooLarge);
 }
 
 /// Takes out of the umask what it would take from the owner: nobody could open such a file again.

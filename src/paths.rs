@@ -206,7 +206,7 @@ fn default_data_dir(app: &str, env: &BTreeMap<String, String>) -> Result<PathBuf
     };
     let unix = unix.join(app);
     let native = base.data_dir().join(app);
-    Ok(if !unix.exists() && native.exists() {
+    Ok(if native != unix && !unix.exists() && native.exists() {
         native
     } else {
         unix

@@ -1,7 +1,6 @@
 //! Unix: run on Linux; macOS differs only in what `boot` can say.
 
 use super::refused;
-use crate::raw;
 use crate::world::Patience;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{Mode, OFlags, fcntl_getfl, fcntl_setfl};
@@ -81,14 +80,13 @@ pub(super) fn copy_group(to: &File, from: &Metadata) -> io::Result<()> {
     std::os::unix::fs::fchown(to, None, Some(from.gid()))
 }
 
-pub(super) fn errors_instead_of_signals() {
-    raw::ignore(raw::Signal::FileTooLarge);
-}
-
 pub(super) fn keep_what_the_umask_takes_from_the_owner() {
-    // There is no call that only reads it.
-    let umask = rustix::process::umask(Mode::RWXG | Mode::RWXO);
-    rustix::process::umask(umask - Mode::RWXU);
+    // There is no call that only reads it. Where the usual one comes back, one is enough.
+    let usual = Mode::WGRP | Mode::WOTH;
+    let umask = rustix::process::umask(usual);
+    if umask != usual {
+        rustix::process::umask(umask - Mode::RWXU);
+    }
 }
 
 pub(super) fn create_dir(path: &Path, mode: u32) -> io::Result<()> {

@@ -44,9 +44,7 @@ pub(super) fn copy_group(_to: &File, _from: &Metadata) -> io::Result<()> {
     Ok(())
 }
 
-// Neither such signals nor a umask exist here.
-pub(super) fn errors_instead_of_signals() {}
-
+// There is no umask here.
 pub(super) fn keep_what_the_umask_takes_from_the_owner() {}
 
 pub(super) fn create_dir(path: &Path, _mode: u32) -> io::Result<()> {

@@ -260,9 +260,9 @@ RULES = [
     ),
     Rule(
         "one uploader at a time",
-        "src/upload.rs",
-        "let path = self.paths.uploader_lock();",
-        "let path = self.paths.uploader_lock().with_extension(std::process::id().to_string());",
+        "src/turn.rs",
+        "let path = paths.uploader_lock();",
+        "let path = paths.uploader_lock().with_extension(std::process::id().to_string());",
         "--test torture storm",
     ),
     Rule(
@@ -289,7 +289,7 @@ RULES = [
     Rule(
         "a record begins on a line of its own",
         "src/journal.rs",
-        "if os::ends_torn(&file)? {",
+        "if os::ends_torn(&file, length)? {",
         "if false {",
         STEPS + "crash_points",
     ),
