@@ -155,6 +155,7 @@ pub mod server_clock;
 pub mod stop;
 
 pub mod dry_run;
+pub mod entry;
 mod round;
 mod turn;
 pub mod upload;

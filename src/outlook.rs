@@ -2,7 +2,7 @@
 //! look that decides whether a process, a thread or a connection is worth its while.
 
 use crate::buffer;
-use crate::paths::Paths;
+use crate::paths::{OWN_BUFFER, Paths};
 use crate::state::{NotBefore, State};
 use anyhow::Result;
 use chrono::{DateTime, Utc};
@@ -18,16 +18,31 @@ pub enum Outlook {
     Waiting,
 }
 
-/// Looks. It costs a listing, a `stat` a buffer, and one small file.
+/// Looks. It costs a `stat`, and then either one small file, or a listing and a `stat` for each further
+/// buffer.
 ///
 /// # Errors
 /// A data folder that cannot be listed.
 pub fn look(paths: &Paths, now: DateTime<Utc>) -> Result<Outlook> {
-    if waiting(paths)?.is_empty() {
+    if !is_anything_waiting(paths)? {
         return Ok(Outlook::Nothing);
     }
     let pause = State::load(paths).pause_in_force(now).cloned();
     Ok(pause.map_or(Outlook::Waiting, Outlook::Paused))
+}
+
+/// Whether any buffer may hold something.
+///
+/// # Errors
+/// A data folder that cannot be listed.
+pub fn is_anything_waiting(paths: &Paths) -> Result<bool> {
+    // Most events wait in the program's own buffer, which needs no listing to be found.
+    if buffer::has_bytes(paths, OWN_BUFFER) {
+        return Ok(true);
+    }
+    let names = buffer::names(paths)?;
+    let mut others = names.iter().filter(|name| *name != OWN_BUFFER);
+    Ok(others.any(|name| buffer::has_bytes(paths, name)))
 }
 
 /// Buffers that may hold something.

@@ -2,10 +2,9 @@
 
 use crate::clock::Clock;
 use crate::consent::Consent;
+use crate::entry::Entry;
 use crate::ledger;
-use crate::lock;
-use crate::os::{self, Open};
-use crate::outlook::{self, Outlook};
+use crate::lock::Held;
 use crate::paths::Paths;
 use crate::round::Round;
 use crate::rules::{Rules, Tail};
@@ -14,9 +13,8 @@ use crate::settle::Guard;
 use crate::state::State;
 use crate::summary::{Ending, Summary, Tense};
 use crate::terminal::Progress;
-use crate::wording::minute;
 use crate::world::World;
-use anyhow::{Context, Result};
+use anyhow::Result;
 use chrono::TimeDelta;
 
 /// Who asked for the pass.
@@ -67,51 +65,41 @@ impl<'a, W: World> Pass<'a, W> {
     /// # Errors
     /// The uploader's own folder or lock cannot be used; every buffer is as it was.
     pub fn run(&self) -> Result<Summary> {
-        let now = self.world.now();
-        let pause = match outlook::look(self.paths, now)? {
-            Outlook::Nothing => return Ok(Summary::ended(Ending::Nothing)),
-            Outlook::Paused(pause) if self.mode != Mode::Foreground => {
-                let why = format!("{}; not before {}", pause.reason, minute(&pause.until));
-                return Ok(Summary::ended(Ending::Later(why)));
-            }
-            Outlook::Paused(pause) => Some(pause),
-            Outlook::Waiting => None,
+        let entry = match Entry::find(self.paths, self.mode, self.world.now())? {
+            Ok(entry) => entry,
+            Err(ending) => return Ok(Summary::ended(ending)),
         };
-        let data = self.paths.data();
-        os::check_dir(data).with_context(|| format!("cannot use {}", data.display()))?;
-        let folder = self.paths.upload();
-        os::create_private_dir(&folder)
-            .with_context(|| format!("cannot make {}", folder.display()))?;
-        let path = self.paths.uploader_lock();
-        let lock_file = os::open(&path, Open::Create)
-            .with_context(|| format!("cannot open {}", path.display()))?;
+        Ok(match entry.take()? {
+            Some(held) => self.run_within(&entry, held),
+            None => Summary::ended(Ending::Busy),
+        })
+    }
 
-        let mut state = State::load(self.paths);
-        let mut clock = Clock::read(now, state.clock.as_ref());
+    /// The same for those who have the lock already.
+    pub fn run_within<'e>(&self, entry: &'e Entry, held: Held<'e>) -> Summary {
+        let now = self.world.now();
         let mut summary = Summary {
-            pause_overridden: pause.map(|pause| pause.until),
+            pause_overridden: entry.pause.as_ref().map(|pause| pause.until),
             ..Summary::default()
         };
-        let mut held = lock::take_now(&lock_file)
-            .with_context(|| format!("cannot lock {}", path.display()))?;
-        if held.is_none() {
-            return Ok(Summary::ended(Ending::Busy));
-        }
+        let mut clock = None;
         let mut guard = Guard::Patient;
+        let mut held = Some(held);
         while let Some(lock) = held {
-            ledger::note_owner(&lock_file, now);
-            // Read again: whoever held the lock a moment ago has written it.
-            state = State::load(self.paths);
-            let (round, closed) = Round::run(self, guard, &mut clock, &mut state);
+            ledger::note_owner(entry.lock_file(), now);
+            // Not before the lock is held: whoever held it a moment ago has written it.
+            let mut state = State::load(self.paths);
+            let clock = clock.get_or_insert_with(|| Clock::read(now, state.clock.as_ref()));
+            let (round, closed) = Round::run(self, guard, clock, &mut state);
             guard = Guard::Quick;
-            ledger::finish(self.paths, self.world.now(), &mut state, &round, &clock);
+            ledger::finish(self.paths, self.world.now(), &mut state, &round, clock);
             let ended = round.ending != Ending::Done;
             summary.add(round);
             drop(lock);
             // The look after the release: see `Closed::has_news`.
             let looks_again = !ended && self.mode != Mode::Gathering;
             held = if looks_again && closed.has_news(self.paths) {
-                lock::take_now(&lock_file).unwrap_or_default()
+                entry.take().unwrap_or_default()
             } else {
                 None
             };
@@ -122,7 +110,7 @@ impl<'a, W: World> Pass<'a, W> {
                 "the counts of this pass do not add up, which is a defect; please report {counts}"
             ));
         }
-        Ok(summary)
+        summary
     }
 
     /// How lines are judged at this moment, the server's clock being ahead of ours by `skew`.

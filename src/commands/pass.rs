@@ -4,13 +4,15 @@ use crate::cli::Upload;
 use crate::consent::{self, Consent};
 use crate::detach;
 use crate::dry_run;
+use crate::entry::Entry;
 use crate::exit::Exit;
 use crate::ledger;
+use crate::os;
 use crate::outlook;
 use crate::paths::Paths;
 use crate::recorder::Recorder;
 use crate::session;
-use crate::settings::Settings;
+use crate::settings::{Limits, Settings};
 use crate::summary::{Ending, Summary, Tense};
 use crate::talk::Talk;
 use crate::terminal::{self, Progress};
@@ -34,7 +36,22 @@ pub fn run(flags: &Upload, env: &BTreeMap<String, String>) -> Result<ExitCode> {
         let may = || consent::ask(env, app, &paths.consent());
         let summary = match may() {
             Consent::Denied(rule) => Summary::ended(Ending::Off(rule.to_string())),
-            Consent::Allowed => allowed(flags, app, &paths, env, mode, &may),
+            Consent::Allowed => {
+                let asked = Asked {
+                    flags,
+                    app,
+                    paths: &paths,
+                    env,
+                    mode,
+                    may: &may,
+                };
+                let done = if flags.dry_run {
+                    asked.rehearse()
+                } else {
+                    asked.go()
+                };
+                done.unwrap_or_else(|summary| failed(&paths, flags, summary))
+            }
         };
         say(flags, &summary);
         ExitCode::from(summary.exit_code())
@@ -74,61 +91,119 @@ pub fn detach(flags: &Upload, env: &BTreeMap<String, String>) -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// Telemetry is on. Whatever goes wrong from here on is an ending of the pass.
-fn allowed(
-    flags: &Upload,
-    app: &str,
-    paths: &Paths,
-    env: &BTreeMap<String, String>,
+/// A pass that was asked for.
+struct Asked<'a> {
+    flags: &'a Upload,
+    app: &'a str,
+    paths: &'a Paths,
+    env: &'a BTreeMap<String, String>,
     mode: Mode,
-    may: &dyn Fn() -> Consent,
-) -> Summary {
-    let misconfigured = |err: anyhow::Error| {
-        let ending = Ending::Misconfigured(format!("{err:#}"));
-        failed(paths, flags, Summary::ended(ending))
-    };
-    let settings = match Settings::resolve(flags, app, paths, env) {
-        Ok(settings) => settings,
-        Err(err) => return misconfigured(err),
-    };
-    let is_heard = flags.flush && !flags.telling.quiet;
-    if let (Some(warning), true) = (settings.connection.warning, is_heard) {
-        terminal::complain(warning);
+    may: &'a dyn Fn() -> Consent,
+}
+
+impl Asked<'_> {
+    /// Does it, telemetry being on. What decides most passes is looked at first: whether anything waits, the
+    /// pause, the lock. Only then there is a thread, and whatever a connection needs. But a person hears of
+    /// a bad setting even if nothing waits.
+    ///
+    /// # Errors
+    /// The account of a pass that could not begin.
+    fn go(&self) -> Result<Summary, Summary> {
+        let failed = |err| Summary::failed(format!("{err:#}"));
+        let for_person = match self.mode {
+            Mode::Foreground => Some(self.settings()?),
+            Mode::Background | Mode::Gathering => None,
+        };
+        let entry = match Entry::find(self.paths, self.mode, world::now()).map_err(failed)? {
+            Ok(entry) => entry,
+            Err(ending) => return Ok(Summary::ended(ending)),
+        };
+        // There a lock may hang even if it is not waited for.
+        let is_far = os::network_file_system(self.paths.data()).is_some();
+        let watching_lock = is_far.then(|| self.watch(Limits::default().deadline));
+        let _watching_lock = watching_lock.transpose()?;
+        let Some(held) = entry.take().map_err(failed)? else {
+            return Ok(Summary::ended(Ending::Busy));
+        };
+        let settings = for_person.map_or_else(|| self.settings(), Ok)?;
+        let _watchdog = self.watch(settings.limits.deadline)?;
+        let world = self.world(&settings)?;
+        let progress = match self.mode {
+            Mode::Foreground if self.is_heard() && !self.flags.telling.verbose => {
+                Progress::for_person(self.env)
+            }
+            _ => Progress::Silent,
+        };
+        let pass = self.pass(&settings, &world, &progress);
+        let summary = if self.flags.telling.verbose {
+            pass.within(&Talk::about(&world)).run_within(&entry, held)
+        } else {
+            pass.run_within(&entry, held)
+        };
+        progress.end();
+        Ok(summary)
     }
-    // By far the most common case needs no thread, no certificate and no connection.
-    if outlook::waiting(paths).is_ok_and(|names| names.is_empty()) {
-        return Summary::ended(Ending::Nothing);
-    }
-    let _watchdog = match watch(flags, paths, settings.limits.deadline) {
-        Ok(watchdog) => watchdog,
-        Err(err) => {
-            let why = format!("cannot start the watchdog: {err}");
-            return failed(paths, flags, Summary::ended(Ending::Later(why)));
+
+    /// Says what it would do.
+    ///
+    /// # Errors
+    /// As those of [`Asked::go`].
+    fn rehearse(&self) -> Result<Summary, Summary> {
+        let settings = self.settings()?;
+        if outlook::is_anything_waiting(self.paths).is_ok_and(|waits| !waits) {
+            return Ok(Summary::ended(Ending::Nothing));
         }
-    };
-    let world = match RealWorld::new(&settings.limits, settings.ca_file.as_deref(), env) {
-        Ok(world) => world,
-        Err(err) => return misconfigured(err),
-    };
-    let progress = match mode {
-        Mode::Foreground if is_heard && !flags.telling.verbose => Progress::for_person(env),
-        _ => Progress::Silent,
-    };
-    let pass = Pass {
-        world: &world,
-        settings: &settings,
-        paths,
-        mode,
-        may,
-        progress: &progress,
-    };
-    let done = match (flags.dry_run, flags.telling.verbose) {
-        (true, _) => dry_run::run(&pass),
-        (false, false) => pass.run(),
-        (false, true) => pass.within(&Talk::about(&world)).run(),
-    };
-    progress.end();
-    done.unwrap_or_else(|err| failed(paths, flags, Summary::failed(format!("{err:#}"))))
+        let _watchdog = self.watch(settings.limits.deadline)?;
+        let world = self.world(&settings)?;
+        dry_run::run(&self.pass(&settings, &world, &Progress::Silent))
+            .map_err(|err| Summary::failed(format!("{err:#}")))
+    }
+
+    fn settings(&self) -> Result<Settings, Summary> {
+        let settings = Settings::resolve(self.flags, self.app, self.paths, self.env)
+            .map_err(|err| misconfigured(&err))?;
+        if let (Some(warning), true) = (settings.connection.warning, self.is_heard()) {
+            terminal::complain(warning);
+        }
+        Ok(settings)
+    }
+
+    /// Whether somebody wants to hear more than what went wrong.
+    fn is_heard(&self) -> bool {
+        self.flags.flush && !self.flags.telling.quiet
+    }
+
+    fn pass<'b>(
+        &'b self,
+        settings: &'b Settings,
+        world: &'b RealWorld,
+        progress: &'b Progress,
+    ) -> Pass<'b, RealWorld> {
+        Pass {
+            world,
+            settings,
+            paths: self.paths,
+            mode: self.mode,
+            may: self.may,
+            progress,
+        }
+    }
+
+    fn world(&self, settings: &Settings) -> Result<RealWorld, Summary> {
+        RealWorld::new(&settings.limits, settings.ca_file.as_deref(), self.env)
+            .map_err(|err| misconfigured(&err))
+    }
+
+    fn watch(&self, deadline: Duration) -> Result<Watchdog, Summary> {
+        watch(self.flags, self.paths, deadline).map_err(|err| {
+            let why = format!("cannot start the watchdog: {err}");
+            Summary::ended(Ending::Later(why))
+        })
+    }
+}
+
+fn misconfigured(err: &anyhow::Error) -> Summary {
+    Summary::ended(Ending::Misconfigured(format!("{err:#}")))
 }
 
 /// Ends the process should it still run after the deadline, and says so where it can be seen.
