@@ -10,6 +10,7 @@ use std::process::ExitCode;
 
 mod application;
 mod doctor;
+mod frequent;
 mod generated;
 mod help;
 mod report;
@@ -60,6 +61,9 @@ impl Cli {
     /// for: a hook must not fail over a flag that only a newer version knows, and some hosts take exit
     /// code 2 for a veto.
     pub fn read(arguments: &[OsString]) -> Result<Cli, ExitCode> {
+        if let Some(cli) = frequent::read(arguments) {
+            return Ok(cli);
+        }
         let arguments = &help::asked_by_a_flag(arguments);
         let mut command = Cli::command();
         // Whoever does not read it need not wait for it to be made.
