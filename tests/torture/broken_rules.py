@@ -260,7 +260,7 @@ RULES = [
     ),
     Rule(
         "one uploader at a time",
-        "src/turn.rs",
+        "src/entry.rs",
         "let path = paths.uploader_lock();",
         "let path = paths.uploader_lock().with_extension(std::process::id().to_string());",
         "--test torture storm",
