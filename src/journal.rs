@@ -37,7 +37,12 @@ pub fn older(path: &Path) -> PathBuf {
 ///
 /// # Errors
 /// The file, and why it could not be written.
-pub fn append(path: &Path, file_bytes_max: u64, lines: &[Vec<u8>], durable: Durable) -> Result<()> {
+pub fn append(
+    path: &Path,
+    file_bytes_max: u64,
+    lines: &[impl AsRef<[u8]>],
+    durable: Durable,
+) -> Result<()> {
     let mut rest = lines;
     while !rest.is_empty() {
         let written = append_some(path, file_bytes_max, rest, durable)
@@ -51,25 +56,26 @@ pub fn append(path: &Path, file_bytes_max: u64, lines: &[Vec<u8>], durable: Dura
 fn append_some(
     path: &Path,
     file_bytes_max: u64,
-    lines: &[Vec<u8>],
+    lines: &[impl AsRef<[u8]>],
     durable: Durable,
 ) -> io::Result<usize> {
     let mut file = os::open(path, Open::Append)?;
     let mut length = file.metadata()?.len();
     // With its newline.
     let fits = |length: u64, line: &[u8]| length + (line.len() as u64) < file_bytes_max;
-    if length > 0 && !fits(length, &lines[0]) {
+    if length > 0 && !fits(length, lines[0].as_ref()) {
         os::rename(path, &older(path))?;
         file = os::open(path, Open::Append)?;
         length = 0;
     }
-    let mut block = Vec::new();
+    let bytes: usize = lines.iter().map(|line| line.as_ref().len() + 1).sum();
+    let mut block = Vec::with_capacity(bytes + 1);
     // The process may have ended in the middle of the last line.
     if os::ends_torn(&file, length)? {
         block.push(b'\n');
     }
     let mut count = 0;
-    for line in lines {
+    for line in lines.iter().map(AsRef::as_ref) {
         if count > 0 && !fits(length + block.len() as u64, line) {
             break;
         }

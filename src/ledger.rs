@@ -67,10 +67,10 @@ pub fn sent(paths: &Paths, copy: SentCopy, lines: &[(&Judged, &Fate)]) {
     if copy == SentCopy::Off {
         return;
     }
-    let envelopes: Vec<Vec<u8>> = lines
+    let envelopes: Vec<&[u8]> = lines
         .iter()
         .filter_map(|(line, fate)| match (&line.content, fate) {
-            (Content::Envelope(envelope), Fate::Delivered) => Some(envelope.clone()),
+            (Content::Envelope(envelope), Fate::Delivered) => Some(&envelope[..]),
             _ => None,
         })
         .collect();

@@ -2,10 +2,11 @@
 //! only file that names ureq, reads the clock, or pauses.
 
 use crate::connection::Endpoint;
-use crate::gzip;
+use crate::gzip::Packer;
 use crate::settings::Limits;
 use anyhow::Result;
 use chrono::{DateTime, Utc};
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
@@ -160,6 +161,7 @@ pub struct RealWorld {
     started: Instant,
     agents: Arc<Agents>,
     lanes: Lanes,
+    packer: RefCell<Packer>,
 }
 
 impl RealWorld {
@@ -181,6 +183,7 @@ impl RealWorld {
             started: Instant::now(),
             agents: Arc::new(Agents::new(limits, ca_file, env)?),
             lanes: Lanes::none_yet(),
+            packer: RefCell::default(),
         })
     }
 }
@@ -195,12 +198,14 @@ impl World for RealWorld {
     }
 
     fn post(&self, endpoint: &Endpoint, body: &[u8]) -> Result<Reply, NoReply> {
-        post(&self.agents, endpoint, &gzip::encode(body))
+        let packed = self.packer.borrow_mut().pack(body);
+        post(&self.agents, endpoint, &packed)
     }
 
     fn begin(&self, endpoint: &Endpoint, body: &[u8]) -> UnderWay {
+        let packed = self.packer.borrow_mut().pack(body);
         let (agents, started) = (Arc::clone(&self.agents), self.started);
-        let (endpoint, packed) = (endpoint.clone(), gzip::encode(body));
+        let endpoint = endpoint.clone();
         self.lanes.begin(move || Answer {
             reply: post(&agents, &endpoint, &packed),
             at: started.elapsed(),
