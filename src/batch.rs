@@ -86,7 +86,7 @@ impl Batch {
             }
             Content::Drop(reason) => self.written_down |= reason.is_written_down(),
         }
-        self.held_bytes += line.bytes.len();
+        self.held_bytes += line.bytes.len() + usize::try_from(line.at.reach()).unwrap_or_default();
         self.lines.push(line);
     }
 
@@ -96,9 +96,13 @@ impl Batch {
         self.end = next.end;
     }
 
-    /// Bytes of its lines in the buffer, but for most of those of lines that are dropped.
-    pub fn line_bytes(&self) -> usize {
-        self.held_bytes
+    /// Bytes it takes in the buffer.
+    pub fn bytes_in_buffer(&self) -> u64 {
+        let begin = self
+            .lines
+            .first()
+            .map_or(self.end.offset, |line| line.at.offset);
+        self.end.offset - begin
     }
 
     /// Bytes of memory it takes, nearly.
@@ -119,7 +123,8 @@ impl Batch {
 
     /// The request body that posts these lines: one JSON array.
     pub fn body(&self, indexes: &[usize]) -> Vec<u8> {
-        let mut body = vec![b'['];
+        let mut body = Vec::with_capacity(body_bytes(indexes.len(), self.envelope_bytes) + 1);
+        body.push(b'[');
         for index in indexes {
             if let Content::Envelope(envelope) = &self.lines[*index].content {
                 if body.len() > 1 {

@@ -165,7 +165,7 @@ impl Buffer {
                 .commit(self.inode, mark)
                 .with_context(|| format!("cannot write {}", path.display()))?;
         }
-        self.mark = *mark;
+        self.mark = mark.clone();
         Ok(())
     }
 

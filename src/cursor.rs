@@ -5,10 +5,11 @@
 
 mod mark;
 
-pub use mark::{LastLine, Mark, TRAIL_BYTES, Trail};
+pub(crate) use mark::reach;
+pub use mark::{Mark, TRAIL_BYTES, fnv1a};
 
 use crate::os::{self, Open};
-use mark::{LAST_LINE_BYTES_MAX, fnv1a};
+use mark::LAST_LINE_BYTES_MAX;
 use std::fs::File;
 use std::io;
 use std::path::Path;
@@ -81,12 +82,7 @@ impl Slot {
         let reach = self.offset.min(TRAIL_BYTES as u64).max(self.line);
         let mut bytes = vec![0; usize::try_from(reach).map_err(io::Error::other)?];
         os::read_at(buffer, &mut bytes, self.offset - reach)?;
-        let line = usize::try_from(reach - self.line).map_err(io::Error::other)?;
-        let mark = Mark {
-            offset: self.offset,
-            trail: Trail::of(&bytes),
-            last: LastLine::default().then(&bytes[line..]),
-        };
+        let mark = Mark::of(self.offset, self.line, &bytes);
         if mark.check() == self.check {
             return Ok(mark);
         }
@@ -149,7 +145,7 @@ impl Cursor {
             sequence: self.last.sequence + 1,
             inode,
             offset: mark.offset,
-            line: mark.vouching_line().bytes,
+            line: mark.vouching_line().len() as u64,
             check: mark.check(),
         };
         os::write_at(
@@ -359,8 +355,8 @@ mod tests {
         fn a_trail_is_the_last_256_bytes(first: Vec<u8>, more in prop::collection::vec(any::<u8>(), 0..600)) {
             let all = [first.clone(), more.clone()].concat();
             let expected = &all[all.len().saturating_sub(TRAIL_BYTES)..];
-            let found = Trail::of(&first).then(&more);
-            prop_assert_eq!(found.bytes(), expected);
+            let found = Mark::default().after(&first).after(&more);
+            prop_assert_eq!(found.trail(), expected);
         }
     }
 }

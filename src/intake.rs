@@ -3,7 +3,7 @@
 use crate::batch::{Batch, Content, Judged, SHOWN_BYTES_MAX};
 use crate::buffer::Buffer;
 use crate::cursor::Mark;
-use crate::envelope::{self, Frame};
+use crate::envelope;
 use crate::event::{self, DropReason};
 use crate::lines::{Line, Lines, Next, Shape};
 use crate::news::Closed;
@@ -132,12 +132,12 @@ impl Intake {
                     Next::Changed => return Ok(Taken::Changed),
                     Next::Line(line) if self.leaves_alone(&line, rules) => {
                         self.buffer.read_to = line.at.offset;
-                        return Ok(self.ended(batch, &line.at));
+                        return Ok(self.ended(batch, line.at));
                     }
                     Next::Line(line) => self.judge(line, rules),
                     Next::End => {
                         let end = self.lines.mark();
-                        return Ok(self.ended(batch, &end));
+                        return Ok(self.ended(batch, end));
                     }
                 }
             } else {
@@ -151,17 +151,17 @@ impl Intake {
                 }
             }
             if let Some(next) = self.carried.first() {
-                batch.end = next.at;
+                batch.end = next.at.clone();
                 return Ok(Taken::Batch(batch, More::Yes));
             }
         }
     }
 
-    fn ended(&self, mut batch: Batch, end: &Mark) -> Taken {
-        if batch.lines.is_empty() && *end == self.buffer.mark {
+    fn ended(&self, mut batch: Batch, end: Mark) -> Taken {
+        if batch.lines.is_empty() && end == self.buffer.mark {
             return Taken::End;
         }
-        batch.end = *end;
+        batch.end = end;
         Taken::Batch(batch, More::No)
     }
 
@@ -186,10 +186,10 @@ impl Intake {
     /// One line is judged as one; but for a torn fragment with a good line glued to it, which are two.
     fn judge(&self, line: Line, rules: &Rules) -> Vec<Judged> {
         if line.at.offset < self.over_cap {
-            return vec![dropped(&line.at, &[], DropReason::OverCap)];
+            return vec![dropped(line.at, &[], DropReason::OverCap)];
         }
         if line.shape == Shape::TooLong {
-            return vec![dropped(&line.at, &line.bytes, DropReason::TooLong)];
+            return vec![dropped(line.at, &line.bytes, DropReason::TooLong)];
         }
         let reason = match wrap(&line.bytes, rules) {
             Ok((content, fields_refused)) => {
@@ -200,7 +200,7 @@ impl Intake {
                     fields_refused,
                 }];
             }
-            Err(DropReason::TooOld) => return vec![dropped(&line.at, &[], DropReason::TooOld)],
+            Err(DropReason::TooOld) => return vec![dropped(line.at, &[], DropReason::TooOld)],
             Err(reason) => reason,
         };
         if let (DropReason::Malformed(_), Some(middle)) = (reason, event::split_torn(&line.bytes)) {
@@ -224,14 +224,14 @@ impl Intake {
             (DropReason::Malformed(_), Shape::Tail) => DropReason::Torn,
             (reason, _) => reason,
         };
-        vec![dropped(&line.at, &line.bytes, reason)]
+        vec![dropped(line.at, &line.bytes, reason)]
     }
 }
 
 /// A line that is dropped is not held, but for what will be shown of it.
-fn dropped(at: &Mark, bytes: &[u8], reason: DropReason) -> Judged {
+fn dropped(at: Mark, bytes: &[u8], reason: DropReason) -> Judged {
     Judged {
-        at: *at,
+        at,
         bytes: bytes[..bytes.len().min(SHOWN_BYTES_MAX)].to_vec(),
         content: Content::Drop(reason),
         fields_refused: Vec::new(),
@@ -247,7 +247,8 @@ fn wrap(line: &[u8], rules: &Rules) -> Result<(Content, Vec<String>), DropReason
 /// The envelope of a line under another time of sending, when the server's clock turned out to differ.
 pub fn rewrap(line: &[u8], now: DateTime<Utc>, rules: &Rules) -> Option<Vec<u8>> {
     let event = event::read(line).ok()?;
-    let frame = Frame { now, ..rules.frame };
+    let mut frame = rules.frame.clone();
+    frame.now = now;
     envelope::wrap(&event, &frame)
         .ok()
         .map(|envelope| envelope.json)

@@ -1,14 +1,22 @@
 //! Reads a buffer forward, line by line, in bounded memory and without any lock: the bytes below the
 //! size seen at the start never change. If they do, the person changed them, and reading stops.
 
-use crate::cursor::{LastLine, Mark, TRAIL_BYTES, Trail};
+use crate::cursor::{self, Mark, TRAIL_BYTES};
 use crate::event::is_blank;
 use crate::os;
+use memchr::memchr2;
 use std::fs::File;
 use std::io;
 
 /// Bytes asked of the system at once: 64 KB reads reach 5.9 GB/s, larger ones gain nothing.
 const READ_BYTES: usize = 64 * 1024;
+
+/// What ends a line.
+const NEWLINE: u8 = b'\n';
+
+/// A NUL ends a line too: JSON cannot hold one, so it is a hole that a power cut left, and the line
+/// behind it is another.
+const NUL: u8 = 0;
 
 /// Bytes of an overlong line that are kept to show what it was.
 pub const HEAD_BYTES: usize = 1024;
@@ -53,14 +61,14 @@ pub enum Next {
 /// The reader of one buffer, from a mark up to a size.
 #[derive(Debug)]
 pub struct Lines {
-    /// What has been read and not yet let go; at least the trail before `next` stays in it.
+    /// What has been read and not yet let go; what vouches for `next` stays in it.
     window: Vec<u8>,
     /// File offset of `window[0]`.
     base: u64,
     /// Index into `window` of the first byte not yet handed out.
     next: usize,
-    /// What has been handed out last, up to `next`.
-    last: LastLine,
+    /// Bytes of the line handed out last, and of the blanks behind it, up to `next`.
+    last: u64,
     size: u64,
     line_bytes_max: usize,
 }
@@ -68,13 +76,13 @@ pub struct Lines {
 impl Lines {
     /// Reads from `from` up to `size`, and takes no line longer than `line_bytes_max`.
     pub fn new(from: &Mark, size: u64, line_bytes_max: usize) -> Lines {
-        let window = from.trail.bytes().to_vec();
+        let window = from.vouching().to_vec();
         let (base, next) = (from.offset - window.len() as u64, window.len());
         Lines {
             window,
             base,
             next,
-            last: from.last,
+            last: from.line,
             size,
             line_bytes_max,
         }
@@ -82,37 +90,32 @@ impl Lines {
 
     /// Where reading stands: behind the last line handed out and the blanks after it.
     pub fn mark(&self) -> Mark {
-        Mark {
-            offset: self.base + self.next as u64,
-            trail: Trail::of(&self.window[..self.next]),
-            last: self.last,
-        }
+        let offset = self.base + self.next as u64;
+        Mark::of(offset, self.last, &self.window[..self.next])
     }
 
     /// Lets go of the bytes up to `end`; if they begin a line, it is the last one from here on.
     fn advance(&mut self, end: usize, begins_a_line: bool) {
         if begins_a_line {
-            self.last = LastLine::default();
+            self.last = 0;
         }
-        self.last = self.last.then(&self.window[self.next..end]);
+        self.last += (end - self.next) as u64;
         self.next = end;
     }
 
     /// The next line that is not blank.
     pub fn next(&mut self, file: &File) -> io::Result<Next> {
         let mut overlong: Option<Line> = None;
-        let mut at = Mark::default();
         let mut searched = 0;
         loop {
             if searched == 0 && overlong.is_none() {
                 self.skip_nuls();
-                at = self.mark();
             }
             let unsearched = &self.window[self.next + searched..];
-            if let Some(newline) = unsearched.iter().position(|byte| ends_line(*byte)) {
-                let end = self.next + searched + newline;
+            if let Some(end_of_line) = memchr2(NEWLINE, NUL, unsearched) {
+                let end = self.next + searched + end_of_line;
                 let is_further_part = overlong.is_some();
-                let line = overlong.take().or_else(|| self.line(&at, end));
+                let line = overlong.take().or_else(|| self.line(end));
                 self.advance(end + 1, line.is_some() && !is_further_part);
                 searched = 0;
                 if let Some(line) = line {
@@ -123,40 +126,40 @@ impl Lines {
             searched = self.window.len() - self.next;
             if searched > self.line_bytes_max {
                 let is_first_part = overlong.is_none();
-                overlong = overlong.or_else(|| self.line(&at, self.window.len()));
+                overlong = overlong.or_else(|| self.line(self.window.len()));
                 self.advance(self.window.len(), is_first_part);
                 searched = 0;
             }
             match self.fill(file)? {
                 Fill::More => {}
                 Fill::Changed => return Ok(Next::Changed),
-                Fill::End => return Ok(self.tail(&at, overlong)),
+                Fill::End => return Ok(self.tail(overlong)),
             }
         }
     }
 
     /// The line from `next` to `end`, unless it is blank.
-    fn line(&self, at: &Mark, end: usize) -> Option<Line> {
+    fn line(&self, end: usize) -> Option<Line> {
         let bytes = &self.window[self.next..end];
         if bytes.len() > self.line_bytes_max {
             let head = &bytes[..HEAD_BYTES.min(bytes.len())];
             return Some(Line {
-                at: *at,
+                at: self.mark(),
                 bytes: head.to_vec(),
                 shape: Shape::TooLong,
             });
         }
         (!is_blank(bytes)).then(|| Line {
-            at: *at,
+            at: self.mark(),
             bytes: bytes.to_vec(),
             shape: Shape::Whole,
         })
     }
 
     /// What stands behind the last newline.
-    fn tail(&mut self, at: &Mark, overlong: Option<Line>) -> Next {
+    fn tail(&mut self, overlong: Option<Line>) -> Next {
         let is_further_part = overlong.is_some();
-        let line = overlong.or_else(|| self.line(at, self.window.len()));
+        let line = overlong.or_else(|| self.line(self.window.len()));
         self.advance(self.window.len(), line.is_some() && !is_further_part);
         line.map_or(Next::End, |line| {
             Next::Line(Line {
@@ -171,7 +174,7 @@ impl Lines {
     fn skip_nuls(&mut self) {
         let nuls = self.window[self.next..]
             .iter()
-            .take_while(|byte| **byte == 0)
+            .take_while(|byte| **byte == NUL)
             .count();
         self.advance(self.next + nuls, false);
     }
@@ -182,7 +185,7 @@ impl Lines {
         if end >= self.size {
             return Ok(Fill::End);
         }
-        let dead = self.next.saturating_sub(TRAIL_BYTES);
+        let dead = self.next.saturating_sub(cursor::reach(self.last));
         self.window.drain(..dead);
         self.base += dead as u64;
         self.next -= dead;
@@ -200,12 +203,6 @@ impl Lines {
     }
 }
 
-/// A NUL ends a line too: JSON cannot hold one, so it is a hole that a power cut left, and the line
-/// behind it is another.
-fn ends_line(byte: u8) -> bool {
-    matches!(byte, b'\n' | 0)
-}
-
 enum Fill {
     More,
     End,
@@ -215,7 +212,7 @@ enum Fill {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cursor::{self, Cursor};
+    use crate::cursor::Cursor;
     use crate::os::Open;
     use proptest::prelude::*;
     use std::path::PathBuf;
@@ -243,8 +240,8 @@ mod tests {
         }
     }
 
-    fn place(mark: &Mark) -> (u64, Trail) {
-        (mark.offset, mark.trail)
+    fn place(mark: &Mark) -> (u64, Vec<u8>) {
+        (mark.offset, mark.trail().to_vec())
     }
 
     /// Whether a pass that begins anew finds the place again.
@@ -344,7 +341,7 @@ mod tests {
             prop_assert_eq!(place(&end), place(&Mark::default().after(&content)));
             prop_assert!(vouches_for_itself(&content, &end));
             let mut expected: Vec<Vec<u8>> = Vec::new();
-            for line in content.split(|byte| ends_line(*byte)) {
+            for line in content.split(|byte| matches!(*byte, NEWLINE | NUL)) {
                 let nuls = line.iter().take_while(|byte| **byte == 0).count();
                 let line = &line[nuls..];
                 if line.len() > LINE_BYTES_MAX {

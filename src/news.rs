@@ -116,11 +116,7 @@ struct Seen<'a> {
 impl Seen<'_> {
     /// Whether a complete line that is not our own begins in the range, and where the tail begins.
     fn scan(&self, file: &File) -> io::Result<(bool, u64)> {
-        let start = Mark {
-            offset: self.from,
-            ..Mark::default()
-        };
-        let mut lines = Lines::new(&start, self.to, HEAD_BYTES);
+        let mut lines = Lines::new(&Mark::at(self.from), self.to, HEAD_BYTES);
         loop {
             match lines.next(file)? {
                 Next::Line(line) if line.shape == Shape::Tail => {

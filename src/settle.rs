@@ -83,7 +83,7 @@ pub fn blank(buffer: &mut Buffer) -> Result<()> {
 }
 
 fn overwrite(buffer: &mut Buffer) -> Result<()> {
-    let mark = buffer.mark;
+    let mark = buffer.mark.clone();
     let begin = Mark::default();
     let room = mark.offset - mark.reach();
     // The bytes that vouch for the cursor go last, and at once: until then it says what is delivered.
@@ -113,7 +113,7 @@ fn move_and_truncate(buffer: &mut Buffer, guard: Guard) -> Result<Settled> {
         return Ok(Settled::Left);
     }
     pass_newlines(buffer)?;
-    let mark = buffer.mark;
+    let mark = buffer.mark.clone();
     let mut copied = Copied::default();
     for _ in 0..CATCH_UPS_MAX {
         let size = buffer.length()?;
@@ -142,7 +142,7 @@ fn move_and_truncate(buffer: &mut Buffer, guard: Guard) -> Result<Settled> {
 /// Moves the cursor over the newlines with which lines were appended again: what is left is then
 /// exactly the lines that are left.
 fn pass_newlines(buffer: &mut Buffer) -> Result<()> {
-    let mut mark = buffer.mark;
+    let mut mark = buffer.mark.clone();
     let mut byte = [0];
     while os::read_at(&buffer.file, &mut byte, mark.offset)? == 1 && byte == *b"\n" {
         mark = mark.after(&byte);
@@ -177,10 +177,7 @@ impl Copied {
         };
         // Without the blanking a reader that has lost the cursor could meet a line of which one half
         // is from one event and one from another, and which parses.
-        let from = Mark {
-            offset: self.blanked.max(self.end.offset),
-            ..Mark::default()
-        };
+        let from = Mark::at(self.blanked.max(self.end.offset));
         if write(buffer, mark, &from, blank_to, newlines)?.is_none() {
             return Ok(false);
         }
@@ -214,7 +211,7 @@ fn write(
     fill: impl Fn(&mut [u8], u64) -> io::Result<()>,
 ) -> io::Result<Option<Mark>> {
     let mut room = vec![0; COPY_BYTES];
-    let mut end = *from;
+    let mut end = from.clone();
     while end.offset < to {
         let left = usize::try_from(to - end.offset);
         let piece = &mut room[..left.map_or(COPY_BYTES, |left| left.min(COPY_BYTES))];

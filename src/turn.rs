@@ -111,7 +111,7 @@ impl<'t, 'a, W: World> Turn<'t, 'a, W> {
 
     /// How many lanes the buffer deserves, if its batches are like this one.
     fn lanes(&self, batch: &Batch) -> usize {
-        let batches = self.waiting / batch.line_bytes().max(1) as u64;
+        let batches = self.waiting / batch.bytes_in_buffer().max(1);
         let deserved = usize::try_from(1 + batches / BATCHES_PER_LANE).unwrap_or(usize::MAX);
         deserved.min(self.round.sender.requests.pace.lanes())
     }
@@ -219,15 +219,15 @@ impl<'t, 'a, W: World> Turn<'t, 'a, W> {
         let pass = self.round.pass;
         let buffer = &mut self.intake.buffer;
         let lines: Vec<(&Judged, &Fate)> = batch.lines.iter().zip(fates).take(passed).collect();
-        let end = batch.lines.get(passed).map_or(batch.end, |line| line.at);
+        let end = batch.lines.get(passed).map_or(&batch.end, |line| &line.at);
         ledger::rejected(pass.paths, &buffer.name, pass.world.now(), &lines)?;
         let kept = lines
             .iter()
             .filter(|(_, fate)| **fate == Fate::Kept)
             .map(|(line, _)| &line.bytes[..]);
-        buffer.append_again(&end, kept)?;
+        buffer.append_again(end, kept)?;
         ledger::sent(pass.paths, pass.settings.sent_copy, &lines);
-        buffer.commit(&end)
+        buffer.commit(end)
     }
 
     /// Counts a batch that nothing can be done for in this pass.

@@ -12,130 +12,80 @@ pub const TRAIL_BYTES: usize = 256;
 /// longer one the trail has to do.
 pub(super) const LAST_LINE_BYTES_MAX: u64 = 64 * 1024;
 
-/// The last bytes before an offset, at most [`TRAIL_BYTES`], **as they were read**, never re-read:
-/// if the file holds others now, the person changed it, and the person wins.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Trail {
-    bytes: [u8; TRAIL_BYTES],
-    length: usize,
-}
-
-impl Default for Trail {
-    fn default() -> Self {
-        Trail {
-            bytes: [0; TRAIL_BYTES],
-            length: 0,
-        }
-    }
-}
-
-impl Trail {
-    /// The trail of everything up to the end of `bytes`.
-    pub fn of(bytes: &[u8]) -> Trail {
-        let kept = &bytes[bytes.len().saturating_sub(TRAIL_BYTES)..];
-        let mut trail = Trail {
-            length: kept.len(),
-            ..Trail::default()
-        };
-        trail.bytes[..kept.len()].copy_from_slice(kept);
-        trail
-    }
-
-    /// The trail after `more` has followed.
-    #[must_use]
-    pub fn then(&self, more: &[u8]) -> Trail {
-        Trail::of(&[self.bytes(), more].concat())
-    }
-
-    /// The bytes themselves.
-    pub fn bytes(&self) -> &[u8] {
-        &self.bytes[..self.length]
-    }
-
-    /// 64-bit FNV-1a (Fowler, Noll, Vo) over the bytes.
-    pub fn check(&self) -> u64 {
-        fnv1a(self.bytes())
-    }
-}
-
-/// The last line before an offset, whole, with the blanks behind it. The trail alone would not do after
-/// a truncation whose commit was lost: of two lines of one producer the last 256 bytes may be the same,
-/// and then the next line to be appended would be taken for the one that was delivered.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct LastLine {
-    pub(super) bytes: u64,
-    check: u64,
-}
-
-impl Default for LastLine {
-    fn default() -> Self {
-        LastLine {
-            bytes: 0,
-            check: fnv1a(&[]),
-        }
-    }
-}
-
-impl LastLine {
-    /// The same line when `more` of it, or blanks, have followed.
-    #[must_use]
-    pub fn then(&self, more: &[u8]) -> LastLine {
-        LastLine {
-            bytes: self.bytes + more.len() as u64,
-            check: fnv1a_from(self.check, more),
-        }
-    }
-}
-
-/// A place in a buffer, and the bytes that vouch for it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// A place in a buffer, and the bytes that vouch for it, **as they were read**, never re-read: if the file
+/// holds others now, the person changed it, and the person wins.
+///
+/// They are the trail, which is the last [`TRAIL_BYTES`], and the last line, whole, with the blanks behind
+/// it. The trail alone would not do after a truncation whose commit was lost: of two lines of one producer
+/// the last 256 bytes may be the same, and then the next line to be appended would be taken for the one
+/// that was delivered.
+///
+/// Every line has its mark, but nearly none is ever committed: so it holds the bytes, and what they sum up
+/// to is reckoned when somebody asks.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Mark {
     /// Bytes from the start of the file.
     pub offset: u64,
-    /// What stands right before it.
-    pub trail: Trail,
-    /// The line that ends there.
-    pub last: LastLine,
+    /// Bytes of the last line, and of the blanks behind it.
+    pub line: u64,
+    /// The trail or the last line, whichever is longer.
+    vouching: Vec<u8>,
 }
 
 impl Mark {
+    /// The place behind `before`, of which the last `line` bytes are the last line.
+    pub fn of(offset: u64, line: u64, before: &[u8]) -> Mark {
+        let reach = before.len().min(reach(line));
+        Mark {
+            offset,
+            line,
+            vouching: before[before.len() - reach..].to_vec(),
+        }
+    }
+
+    /// A place that nothing vouches for.
+    pub fn at(offset: u64) -> Mark {
+        Mark::of(offset, 0, &[])
+    }
+
     /// Where the file is when `bytes` have followed this mark.
     #[must_use]
     pub fn after(&self, bytes: &[u8]) -> Mark {
-        Mark {
-            offset: self.offset + bytes.len() as u64,
-            trail: self.trail.then(bytes),
-            last: match last_line(bytes) {
-                Some(line) => LastLine::default().then(line),
-                None => self.last.then(bytes),
-            },
-        }
+        let length = bytes.len() as u64;
+        let line = last_line(bytes).map_or(self.line + length, |line| line.len() as u64);
+        let before = [&self.vouching, bytes].concat();
+        Mark::of(self.offset + length, line, &before)
     }
 
     /// How many bytes before it vouch for it, and must stay as they are.
     pub fn reach(&self) -> u64 {
-        self.vouching_line()
-            .bytes
-            .max(self.trail.bytes().len() as u64)
+        self.vouching.len() as u64
     }
 
-    pub(super) fn vouching_line(&self) -> LastLine {
-        if self.last.bytes > LAST_LINE_BYTES_MAX {
-            LastLine::default()
-        } else {
-            self.last
-        }
+    /// The bytes themselves.
+    pub fn vouching(&self) -> &[u8] {
+        &self.vouching
+    }
+
+    /// The last bytes before it, at most [`TRAIL_BYTES`].
+    pub fn trail(&self) -> &[u8] {
+        &self.vouching[self.vouching.len().saturating_sub(TRAIL_BYTES)..]
+    }
+
+    /// The last line before it, unless that is too long to vouch for anything.
+    pub(super) fn vouching_line(&self) -> &[u8] {
+        &self.vouching[self.vouching.len().saturating_sub(vouching(self.line))..]
     }
 
     /// What a slot says of these bytes: over the trail and the last line.
     pub fn check(&self) -> u64 {
-        let line = self.vouching_line().check;
-        fnv1a_from(self.trail.check(), &line.to_le_bytes())
+        let line = fnv1a(self.vouching_line());
+        fnv1a_from(fnv1a(self.trail()), &line.to_le_bytes())
     }
 
     /// Whether the file still holds the bytes that vouch for this mark.
     pub fn holds(&self, file: &File) -> io::Result<bool> {
-        let expected = self.trail.bytes();
+        let expected = self.trail();
         let mut found = [0; TRAIL_BYTES];
         let found = &mut found[..expected.len()];
         let read = os::read_at(file, found, self.offset - expected.len() as u64)?;
@@ -143,9 +93,20 @@ impl Mark {
     }
 }
 
+/// How many bytes vouch for a place behind a last line of this many.
+pub(crate) fn reach(line: u64) -> usize {
+    vouching(line).max(TRAIL_BYTES)
+}
+
+/// How many bytes of a last line of this many vouch.
+fn vouching(line: u64) -> usize {
+    let vouches = |line: &usize| *line as u64 <= LAST_LINE_BYTES_MAX;
+    usize::try_from(line).ok().filter(vouches).unwrap_or(0)
+}
+
 /// FNV-1a, 64 bit: <https://datatracker.ietf.org/doc/html/draft-eastlake-fnv>. It guards against
 /// accidents, not against a forger, who could edit the buffer itself.
-pub(super) fn fnv1a(bytes: &[u8]) -> u64 {
+pub fn fnv1a(bytes: &[u8]) -> u64 {
     fnv1a_from(0xcbf2_9ce4_8422_2325, bytes)
 }
 

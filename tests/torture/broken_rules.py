@@ -58,8 +58,8 @@ RULES = [
     Rule(
         "kept lines are appended again before the cursor passes",
         "src/turn.rs",
-        "        buffer.append_again(&end, kept)?;\n        ledger::sent(pass.paths, pass.settings.sent_copy, &lines);\n        buffer.commit(&end)",
-        "        buffer.commit(&end)?;\n        ledger::sent(pass.paths, pass.settings.sent_copy, &lines);\n        buffer.append_again(&end, kept)",
+        "        buffer.append_again(end, kept)?;\n        ledger::sent(pass.paths, pass.settings.sent_copy, &lines);\n        buffer.commit(end)",
+        "        buffer.commit(end)?;\n        ledger::sent(pass.paths, pass.settings.sent_copy, &lines);\n        buffer.append_again(end, kept)",
         STEPS + "crash_points",
     ),
     Rule(
@@ -80,7 +80,7 @@ RULES = [
         "rejected lines are written down before the cursor passes",
         "src/turn.rs",
         "        ledger::rejected(pass.paths, &buffer.name, pass.world.now(), &lines)?;\n        let kept",
-        "        buffer.commit(&end)?;\n        ledger::rejected(pass.paths, &buffer.name, pass.world.now(), &lines)?;\n        let kept",
+        "        buffer.commit(end)?;\n        ledger::rejected(pass.paths, &buffer.name, pass.world.now(), &lines)?;\n        let kept",
         STEPS + "crash_points",
     ),
     Rule(
@@ -100,8 +100,8 @@ RULES = [
     Rule(
         "the whole last line vouches for the offset",
         "src/cursor/mark.rs",
-        "fnv1a_from(self.trail.check(), &line.to_le_bytes())",
-        "fnv1a_from(self.trail.check(), &(line & 0).to_le_bytes())",
+        "fnv1a_from(fnv1a(self.trail()), &line.to_le_bytes())",
+        "fnv1a_from(fnv1a(self.trail()), &(line & 0).to_le_bytes())",
         "--lib cursor::",
     ),
     Rule(
@@ -129,7 +129,7 @@ RULES = [
         "the check is made over the bytes as they were read",
         "src/buffer.rs",
         "        self.arm()?;\n        let path = &self.cursor_path;",
-        "        self.arm()?;\n        let trail = {\n            let mut bytes = [0; 256];\n            let length = mark.offset.min(256) as usize;\n            let read = os::read_at(&self.file, &mut bytes[..length], mark.offset - length as u64)?;\n            cursor::Trail::of(&bytes[..read])\n        };\n        let mark = &Mark { trail, ..*mark };\n        let path = &self.cursor_path;",
+        "        self.arm()?;\n        let mut bytes = vec![0; mark.reach() as usize];\n        os::read_at(&self.file, &mut bytes, mark.offset - mark.reach())?;\n        let mark = &Mark::of(mark.offset, mark.line, &bytes);\n        let path = &self.cursor_path;",
         STEPS + "disturbances",
     ),
     Rule(

@@ -1,6 +1,6 @@
 use super::Draw;
 use std::fs;
-use telemetry_upload::cursor::{Cursor, LastLine, Mark, SLOT_BYTES, Trail, peek};
+use telemetry_upload::cursor::{Cursor, Mark, SLOT_BYTES, TRAIL_BYTES, fnv1a, peek};
 use telemetry_upload::os::{self, Open};
 
 /// Bytes that the sum of a slot is over end here.
@@ -61,11 +61,7 @@ pub fn hold(data: &[u8]) {
 
 /// A place, of which so many bytes vouch as its last line.
 fn vouching(content: &[u8], offset: usize, line: usize) -> Mark {
-    Mark {
-        offset: offset as u64,
-        trail: Trail::of(&content[..offset]),
-        last: LastLine::default().then(&content[offset - line..offset]),
-    }
+    Mark::of(offset as u64, line as u64, &content[..offset])
 }
 
 /// A slot whose sum is right.
@@ -73,7 +69,7 @@ fn slot(sequence: u64, inode: u64, offset: usize, line: usize, check: u64) -> Ve
     let fields = format!(
         "cursor1 seq={sequence} inode={inode} offset={offset} line={line} check={check:016x}"
     );
-    let sum = Trail::of(fields.as_bytes()).check();
+    let sum = fnv1a(fields.as_bytes());
     let mut slot = format!("{fields}{SUM}{sum:016x}").into_bytes();
     slot.resize(SLOT_BYTES - 1, b' ');
     slot.push(b'\n');
@@ -83,7 +79,10 @@ fn slot(sequence: u64, inode: u64, offset: usize, line: usize, check: u64) -> Ve
 fn check(mark: &Mark, inode: u64, content: &[u8], bytes: &[u8]) {
     let offset = usize::try_from(mark.offset).unwrap();
     assert!(offset <= content.len());
-    assert_eq!(mark.trail, Trail::of(&content[..offset]));
+    assert_eq!(
+        mark.trail(),
+        &content[offset.saturating_sub(TRAIL_BYTES)..offset]
+    );
     let says_so = |slot: &[u8]| {
         let line = String::from_utf8_lossy(slot);
         let (fields, sum) = line.split_once(SUM).unwrap_or_default();
@@ -92,7 +91,7 @@ fn check(mark: &Mark, inode: u64, content: &[u8], bytes: &[u8]) {
             let value = words.get(word)?.strip_prefix(key)?;
             value.parse::<u64>().ok()
         };
-        u64::from_str_radix(sum.trim_end(), 16) == Ok(Trail::of(fields.as_bytes()).check())
+        u64::from_str_radix(sum.trim_end(), 16) == Ok(fnv1a(fields.as_bytes()))
             && number(2, "inode=") == Some(inode)
             && number(3, "offset=") == Some(mark.offset)
             && number(4, "line=").is_some_and(|line| line <= mark.offset)

@@ -48,8 +48,8 @@ pub fn hold(data: &[u8]) {
 }
 
 /// What two marks of the same place have in common, wherever reading began.
-fn place(mark: &Mark) -> (u64, &[u8]) {
-    (mark.offset, mark.trail.bytes())
+fn place(mark: &Mark) -> (u64, Vec<u8>) {
+    (mark.offset, mark.trail().to_vec())
 }
 
 /// 0xFE, a count and a byte stand for a run of that byte as long as the count's square: the reader's
