@@ -5,11 +5,18 @@
 //! `ContextTagKeys`) and the answers of the real service. A field over a limit is cut here, because
 //! Breeze refuses the whole event for it.
 
+mod json;
+
 use crate::event::{DropReason, Event};
-use crate::privacy::{self, KNOWN, Policy, Ruling, snake_case};
+use crate::field::Field;
+use crate::naming::{Naming, Namings};
+use crate::pairs::Pairs;
+use crate::privacy::{self, Policy, Ruling};
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
-use serde::Serialize;
-use serde_json::{Map, Value};
+use json::{write_number, write_object, write_text};
+use serde_json::Number;
+use std::borrow::Cow;
+use std::rc::Rc;
 
 /// UTF-16 units of an event's name.
 const NAME_UNITS_MAX: usize = 512;
@@ -19,6 +26,9 @@ const KEY_UNITS_MAX: usize = 150;
 const VALUE_UNITS_MAX: usize = 8192;
 /// Bytes of one envelope: "Telemetry item length must not exceed 65536".
 const ENVELOPE_BYTES_MAX: usize = 65_536;
+
+/// Room for the envelope of nearly every event.
+const ENVELOPE_BYTES_USUAL: usize = 1024;
 
 /// Breeze refuses an event whose `time` is more than 48 h old; one hour is left for the way and for
 /// clocks that differ.
@@ -30,7 +40,7 @@ const WINDOW_AHEAD: TimeDelta = TimeDelta::hours(1);
 const NAME_WITHHELD: &str = "(name withheld)";
 
 /// What every envelope of a pass has in common.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Frame<'a> {
     /// The instrumentation key.
     pub ikey: &'a str,
@@ -39,7 +49,22 @@ pub struct Frame<'a> {
     /// The time of sending.
     pub now: DateTime<Utc>,
     /// What may leave the machine.
-    pub policy: &'a Policy,
+    policy: &'a Policy,
+    /// The names of fields that came along under this policy.
+    namings: Namings,
+}
+
+impl<'a> Frame<'a> {
+    /// The frame of events of this application, sent now under this policy.
+    pub fn new(ikey: &'a str, role: &'a str, now: DateTime<Utc>, policy: &'a Policy) -> Frame<'a> {
+        Frame {
+            ikey,
+            role,
+            now,
+            policy,
+            namings: Namings::default(),
+        }
+    }
 }
 
 /// An event, ready to be posted.
@@ -57,19 +82,22 @@ pub fn wrap(event: &Event, frame: &Frame) -> Result<Envelope, DropReason> {
         return Err(DropReason::Malformed("its name looks personal"));
     }
     let time = Time::of(event.time, frame.now);
+    let mut fields: Vec<(Rc<Naming>, &Field)> = Vec::with_capacity(event.fields.len());
+    let named = |(name, value)| (frame.namings.of(name, frame.policy), value);
+    fields.extend(event.fields.iter().map(named));
+    // Our own properties first, then the known fields, then the others: so nothing of the line's can take
+    // the place of ours, whatever it is called.
+    fields.sort_by_key(|(naming, _)| naming.rank);
     let mut fields_refused = Vec::new();
-    let data = fill(event, &time, frame.policy, &mut fields_refused);
-    let item = Item {
-        name: "Microsoft.ApplicationInsights.Event",
-        time: rfc_3339(time.sent),
-        ikey: frame.ikey,
-        tags: tags(&data, frame.role),
-        data: Data {
-            base_type: "EventData",
-            base_data: data,
-        },
-    };
-    let json = serde_json::to_vec(&item).map_err(|_| DropReason::Malformed("cannot be encoded"))?;
+    let mut data = EventData::of(&event.name, &time, fields.len());
+    for (naming, value) in &fields {
+        let ruling = privacy::rule(naming.says, &naming.name, value);
+        if ruling == Ruling::Stays || !data.put(&naming.key, value) {
+            fields_refused.push(told(&naming.name));
+        }
+    }
+    let json =
+        encode(&data, &time, frame).map_err(|_| DropReason::Malformed("cannot be encoded"))?;
     if json.len() > ENVELOPE_BYTES_MAX {
         return Err(DropReason::TooLong);
     }
@@ -79,172 +107,122 @@ pub fn wrap(event: &Event, frame: &Frame) -> Result<Envelope, DropReason> {
     })
 }
 
-#[derive(Serialize)]
-struct Item<'a> {
-    name: &'static str,
-    time: String,
-    #[serde(rename = "iKey")]
-    ikey: &'a str,
-    tags: Map<String, Value>,
-    data: Data,
+/// As what a field that stays is counted.
+fn told(name: &str) -> String {
+    let name = if privacy::looks_personal(name) {
+        NAME_WITHHELD
+    } else {
+        name
+    };
+    name.to_owned()
 }
 
-#[derive(Serialize)]
-struct Data {
-    #[serde(rename = "baseType")]
-    base_type: &'static str,
-    #[serde(rename = "baseData")]
-    base_data: EventData,
+/// What an envelope carries.
+struct EventData<'a> {
+    name: &'a str,
+    properties: Pairs<'a, Cow<'a, str>>,
+    measurements: Pairs<'a, &'a Number>,
 }
 
-#[derive(Serialize)]
-struct EventData {
-    ver: u8,
-    name: String,
-    #[serde(skip_serializing_if = "Map::is_empty")]
-    properties: Map<String, Value>,
-    #[serde(skip_serializing_if = "Map::is_empty")]
-    measurements: Map<String, Value>,
+/// The shape of an envelope. It is written as it stands here: to have it written by its structure would
+/// cost as much as everything else that is done to an event.
+fn encode(data: &EventData, time: &Time, frame: &Frame) -> serde_json::Result<Vec<u8>> {
+    let mut json = Vec::with_capacity(ENVELOPE_BYTES_USUAL);
+    json.extend_from_slice(br#"{"name":"Microsoft.ApplicationInsights.Event","time":"#);
+    write_text(&mut json, &time.sent)?;
+    json.extend_from_slice(br#","iKey":"#);
+    write_text(&mut json, frame.ikey)?;
+    json.extend_from_slice(br#","tags":"#);
+    write_object(&mut json, tags(data, frame.role), write_text)?;
+    json.extend_from_slice(br#","data":{"baseType":"EventData","baseData":{"ver":2,"name":"#);
+    write_text(&mut json, data.name)?;
+    json.extend_from_slice(br#","properties":"#);
+    let properties = data.properties.iter().map(|(key, value)| (key, &**value));
+    write_object(&mut json, properties, write_text)?;
+    if !data.measurements.is_empty() {
+        json.extend_from_slice(br#","measurements":"#);
+        let measurements = data.measurements.iter().map(|(key, value)| (key, *value));
+        write_object(&mut json, measurements, write_number)?;
+    }
+    json.extend_from_slice(b"}}}");
+    Ok(json)
 }
 
 /// The context tags we know a value for, with the UTF-16 units that Bond's `ContextTagKeys` allows.
 /// Those of the event are read from the properties, so nothing is in a tag that may not leave.
-fn tags(data: &EventData, role: &str) -> Map<String, Value> {
-    let property = |key| data.properties.get(key).and_then(Value::as_str);
+fn tags<'a>(data: &'a EventData, role: &'a str) -> impl Iterator<Item = (&'static str, &'a str)> {
+    let property = |key| data.properties.get(key).map_or("", |value| &**value);
     let tags = [
         ("ai.user.id", property("anonymous_id"), 128),
         ("ai.session.id", property("session_id"), 64),
         ("ai.application.ver", property("version"), 1024),
-        ("ai.cloud.role", Some(role), 256),
+        ("ai.cloud.role", role, 256),
         // Every SDK puts the name of the machine here if we do not put something else.
-        ("ai.cloud.roleInstance", Some("-"), 256),
+        ("ai.cloud.roleInstance", "-", 256),
         ("ai.device.osVersion", property("platform"), 256),
         ("ai.operation.id", property("event_id"), 128),
         // The common way to ask Breeze not to locate the sender by its address.
-        ("ai.location.ip", Some("0.0.0.0"), 46),
+        ("ai.location.ip", "0.0.0.0", 46),
         (
             "ai.internal.sdkVersion",
-            Some(concat!("tup:", env!("CARGO_PKG_VERSION"))),
+            concat!("tup:", env!("CARGO_PKG_VERSION")),
             64,
         ),
     ];
-    let is_set =
-        |(_, value, _): &(&str, Option<&str>, usize)| value.is_some_and(|value| !value.is_empty());
-    let tags = tags.into_iter().filter(is_set);
-    tags.map(|(key, value, units_max)| {
-        (
-            key.to_owned(),
-            cut(value.unwrap_or_default(), units_max).into(),
-        )
-    })
-    .collect()
+    let set = tags.into_iter().filter(|(_, value, _)| !value.is_empty());
+    set.map(|(key, value, units_max)| (key, cut(value, units_max)))
 }
 
 /// When it happened, and under which time it can be sent.
 struct Time {
-    sent: DateTime<Utc>,
-    happened: DateTime<Utc>,
+    sent: String,
+    happened: String,
     adjusted: Option<&'static str>,
 }
 
 impl Time {
     fn of(happened: Option<DateTime<Utc>>, now: DateTime<Utc>) -> Time {
-        let Some(happened) = happened else {
-            return Time {
-                sent: now,
-                happened: now,
-                adjusted: Some("unknown"),
-            };
-        };
-        let ahead = happened.signed_duration_since(now);
+        let ahead = happened.map(|happened| happened.signed_duration_since(now));
         let adjusted = match ahead {
-            ahead if ahead < -WINDOW_PAST => Some("late"),
-            ahead if ahead > WINDOW_AHEAD => Some("early"),
-            _ => None,
+            None => Some("unknown"),
+            Some(ahead) if ahead < -WINDOW_PAST => Some("late"),
+            Some(ahead) if ahead > WINDOW_AHEAD => Some("early"),
+            Some(_) => None,
         };
+        let happened = rfc_3339(happened.unwrap_or(now));
         Time {
-            sent: adjusted.map_or(happened, |_| now),
+            sent: adjusted.map_or_else(|| happened.clone(), |_| rfc_3339(now)),
             happened,
             adjusted,
         }
     }
 }
 
-/// Our own properties first, then the known fields, then the others: so nothing of the line's can take
-/// the place of ours, whatever it is called.
-fn fill(
-    event: &Event,
-    time: &Time,
-    policy: &Policy,
-    fields_refused: &mut Vec<String>,
-) -> EventData {
-    let (properties, measurements) = (Map::new(), Map::new());
-    let mut data = EventData {
-        ver: 2,
-        name: cut(&event.name, NAME_UNITS_MAX).to_owned(),
-        properties,
-        measurements,
-    };
-    data.properties
-        .insert("timestamp".to_owned(), rfc_3339(time.happened).into());
-    if let Some(adjusted) = time.adjusted {
-        data.properties
-            .insert("time_adjusted".to_owned(), adjusted.into());
-    }
-    let is_known = |name: &&str| {
-        KNOWN
-            .iter()
-            .any(|(camel, snake)| camel == name || snake == name)
-    };
-    let mut known: Vec<&str> = KNOWN
-        .iter()
-        .flat_map(|(camel, snake)| [*camel, *snake])
-        .collect();
-    // Some of the known names are the same in both forms.
-    known.dedup();
-    let known = known
-        .into_iter()
-        .filter(|name| event.fields.contains_key(*name));
-    let others = event
-        .fields
-        .keys()
-        .map(String::as_str)
-        .filter(|name| !is_known(name));
-    let names = known.chain(others);
-    for name in names {
-        let value = &event.fields[name];
-        if privacy::rule(policy, name, value) == Ruling::Leaves && data.put(name, value) {
-            continue;
+impl<'a> EventData<'a> {
+    /// With our own properties, and room for so many more.
+    fn of(name: &'a str, time: &'a Time, room: usize) -> EventData<'a> {
+        let mut properties = Pairs::with_room(room + 2);
+        properties.push("timestamp".into(), time.happened.as_str().into());
+        if let Some(adjusted) = time.adjusted {
+            properties.push("time_adjusted".into(), adjusted.into());
         }
-        let name = if privacy::looks_personal(name) {
-            NAME_WITHHELD
-        } else {
-            name
-        };
-        fields_refused.push(name.to_owned());
+        EventData {
+            name: cut(name, NAME_UNITS_MAX),
+            properties,
+            measurements: Pairs::with_room(0),
+        }
     }
-    data
-}
 
-impl EventData {
     /// False if there is no room for it.
-    fn put(&mut self, name: &str, value: &Value) -> bool {
-        let key = match name {
-            "atomicVersion" | "atomic_version" => "version".to_owned(),
-            _ => snake_case(name),
-        };
+    fn put(&mut self, key: &'a str, value: &'a Field) -> bool {
         match value {
-            Value::Null => true,
-            Value::Number(number) if !is_text_even_as_number(&key) => {
+            Field::Null => true,
+            Field::Number(number) if !is_text_even_as_number(key) => {
                 // serde_json reads no infinity, but an event need not come from a line.
                 let is_finite = number.as_f64().is_some_and(f64::is_finite);
-                is_finite && insert(&mut self.measurements, &key, value.clone())
+                is_finite && insert(&mut self.measurements, key, number)
             }
-            _ => insert(
-                &mut self.properties,
-                &key,
-                cut(&text_of(value), VALUE_UNITS_MAX).into(),
-            ),
+            _ => insert(&mut self.properties, key, cut_text(text_of(value))),
         }
     }
 }
@@ -256,25 +234,36 @@ fn is_text_even_as_number(key: &str) -> bool {
 
 /// Under the key, or under `key_2` to `key_9` if it is taken: `agentType` and `agent.type` are one key
 /// on the wire. False if all are taken.
-fn insert(map: &mut Map<String, Value>, key: &str, value: Value) -> bool {
+fn insert<'a, V>(pairs: &mut Pairs<'a, V>, key: &'a str, value: V) -> bool {
     let key = if key.is_empty() { "_" } else { key };
     let numbered = (2..=9).map(|number| format!("{}_{number}", cut(key, KEY_UNITS_MAX - 2)));
-    let mut keys = std::iter::once(cut(key, KEY_UNITS_MAX).to_owned()).chain(numbered);
-    let free = keys.find(|key| !map.contains_key(key));
-    free.map(|key| map.insert(key, value)).is_some()
+    let first = Cow::Borrowed(cut(key, KEY_UNITS_MAX));
+    let mut keys = std::iter::once(first).chain(numbered.map(Cow::Owned));
+    let free = keys.find(|key| !pairs.has(key));
+    free.map(|key| pairs.push(key, value)).is_some()
 }
 
 /// The text a value is sent as.
-fn text_of(value: &Value) -> String {
-    let is_scalar = |value: &Value| !value.is_array() && !value.is_object();
+fn text_of<'a>(value: &'a Field) -> Cow<'a, str> {
     match value {
-        Value::String(text) => text.clone(),
-        Value::Array(items) if items.iter().all(is_scalar) => {
-            let items = items.iter().filter(|item| !item.is_null());
-            items.map(text_of).collect::<Vec<_>>().join(",")
+        Field::Text(text) => Cow::Borrowed(text),
+        Field::List(items) if items.iter().all(Field::is_scalar) => {
+            let items = items.iter().filter(|item| **item != Field::Null);
+            items.map(text_of).collect::<Vec<_>>().join(",").into()
         }
         // The JSON of a boolean or a number is its text.
-        other => other.to_string(),
+        other => serde_json::to_string(other).unwrap_or_default().into(),
+    }
+}
+
+/// A property's value within its limit.
+fn cut_text(text: Cow<str>) -> Cow<str> {
+    match text {
+        Cow::Borrowed(text) => Cow::Borrowed(cut(text, VALUE_UNITS_MAX)),
+        Cow::Owned(mut text) => {
+            text.truncate(cut(&text, VALUE_UNITS_MAX).len());
+            Cow::Owned(text)
+        }
     }
 }
 
@@ -286,6 +275,10 @@ fn rfc_3339(time: DateTime<Utc>) -> String {
 
 /// At most so many UTF-16 units, the unit of .NET, cut between two characters.
 fn cut(text: &str, units_max: usize) -> &str {
+    // A character has at least as many bytes as units.
+    if text.len() <= units_max {
+        return text;
+    }
     let mut units = 0;
     let beyond = text.char_indices().find(|(_, char)| {
         units += char.len_utf16();
@@ -298,7 +291,7 @@ fn cut(text: &str, units_max: usize) -> &str {
 mod tests {
     use super::*;
     use proptest::prelude::*;
-    use serde_json::json;
+    use serde_json::{Map, Value, json};
 
     const NOW: &str = "2026-11-20T12:00:00Z";
 
@@ -308,27 +301,19 @@ mod tests {
             .with_timezone(&Utc)
     }
 
-    fn event(fields: Value) -> Event {
-        let Value::Object(fields) = fields else {
+    fn event(fields: Value) -> Event<'static> {
+        let Field::Object(fields) = fields.into() else {
             panic!("fields are an object")
         };
         Event {
-            name: "x".to_owned(),
+            name: "x".into(),
             time: Some(at(NOW)),
             fields,
         }
     }
 
     fn wrap_with(event: &Event, policy: &Policy) -> Result<Envelope, DropReason> {
-        wrap(
-            event,
-            &Frame {
-                ikey: "K",
-                role: "atomic",
-                now: at(NOW),
-                policy,
-            },
-        )
+        wrap(event, &Frame::new("K", "atomic", at(NOW), policy))
     }
 
     fn wrapped(event: &Event) -> (Value, Vec<String>) {
@@ -543,7 +528,7 @@ mod tests {
     fn an_event_whose_name_looks_personal_is_not_sent() {
         for name in ["alice@example.com", "/home/alice/x"] {
             let event = Event {
-                name: name.to_owned(),
+                name: name.into(),
                 ..event(json!({}))
             };
             assert_eq!(
@@ -578,7 +563,7 @@ mod tests {
     fn names_and_keys_are_cut_at_their_limits() {
         for (length, expected) in [(511, 511), (512, 512), (513, 512)] {
             let event = Event {
-                name: "x".repeat(length),
+                name: "x".repeat(length).into(),
                 ..event(json!({}))
             };
             assert_eq!(
@@ -637,12 +622,7 @@ mod tests {
             }
         }
         let long = "x".repeat(2000);
-        let frame = Frame {
-            ikey: "K",
-            role: &long,
-            now: at(NOW),
-            policy: &Policy::Default,
-        };
+        let frame = Frame::new("K", &long, at(NOW), &Policy::Default);
         let item: Value =
             serde_json::from_slice(&wrap(&event(json!({})), &frame).unwrap().json).unwrap();
         assert_eq!(item["tags"]["ai.cloud.role"].as_str().unwrap().len(), 256);
@@ -766,8 +746,9 @@ mod tests {
             let time = seconds.and_then(|seconds| DateTime::from_timestamp(seconds.into(), 0));
             let names = fields.iter().map(|(name, _)| name.clone()).collect();
             let policy = if is_strict { Policy::Strict(names) } else { Policy::Default };
+            let fields: Map<String, Value> = fields.into_iter().collect();
             let count = fields.len();
-            let event = Event { name, time, fields: fields.into_iter().collect() };
+            let event = Event { name: name.into(), time, ..event(Value::Object(fields)) };
             let Ok(envelope) = wrap_with(&event, &policy) else { return Ok(()) };
             prop_assert!(envelope.json.len() <= ENVELOPE_BYTES_MAX);
             let item: Value = serde_json::from_slice(&envelope.json).unwrap();

@@ -1,8 +1,11 @@
 //! A line of a buffer → the [`Event`] in it, or the reason why there is none. Nothing here does I/O
 //! and nothing panics, whatever the bytes are: any program may have written them, or a power cut.
 
-use chrono::{DateTime, Datelike, NaiveDateTime, TimeDelta, Utc};
+use crate::field::{self, Field, Fields};
+use crate::timestamp;
+use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Map, Value};
+use std::borrow::Cow;
 
 /// Why a line leaves the buffer without being delivered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,15 +68,26 @@ impl DropReason {
     }
 }
 
-/// One event, as its producer wrote it.
+/// One event, as its producer wrote it, borrowed from its line as far as that can be.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Event {
+pub struct Event<'a> {
     /// What happened, for example `cli_command`; never empty.
-    pub name: String,
+    pub name: Cow<'a, str>,
     /// When it happened; `None` if the line has no readable timestamp.
     pub time: Option<DateTime<Utc>>,
     /// Everything else, in the line's order.
-    pub fields: Map<String, Value>,
+    pub fields: Fields<'a>,
+}
+
+impl Event<'_> {
+    /// The same without its line.
+    fn into_owned(self) -> Event<'static> {
+        Event {
+            name: field::owned(self.name),
+            time: self.time,
+            fields: field::all_owned(self.fields),
+        }
+    }
 }
 
 /// What the age of an event is judged by.
@@ -85,20 +99,17 @@ pub struct Age {
     pub days_max: Option<i64>,
 }
 
+/// A line of JSON that holds something else.
+const NOT_AN_OBJECT: DropReason = DropReason::Malformed("not a JSON object");
+
 /// The keys that may hold the event's name; the first that holds a text wins.
 const NAME_KEYS: [&str; 3] = ["eventType", "event_type", "name"];
 
 /// Suffixes that [`split_torn`] tries: bounded work, 64 times 32 KiB, on a line made of `{"` alone.
 const SUFFIXES_MAX: usize = 64;
 
-/// Epoch numbers above this are milliseconds: in seconds it is the year 5138, in milliseconds 1973.
-const EPOCH_SECONDS_MAX: f64 = 1e11;
-
-/// Digits from which a string of digits is an epoch number: ten since 2001; "2026" is a year.
-const EPOCH_DIGITS_MIN: usize = 10;
-
 /// The event in a line, if it is not too old.
-pub fn parse(line: &[u8], age: &Age) -> Result<Event, DropReason> {
+pub fn parse<'a>(line: &'a [u8], age: &Age) -> Result<Event<'a>, DropReason> {
     let event = read(line)?;
     match event.time {
         Some(time) if is_too_old(time, age) => Err(DropReason::TooOld),
@@ -118,11 +129,9 @@ pub fn split_torn(line: &[u8]) -> Option<usize> {
 
 /// The JSON object in a text that any program may have written.
 pub fn object(text: &[u8]) -> Result<Map<String, Value>, DropReason> {
-    let text = String::from_utf8_lossy(strip(text));
-    let parsed = serde_json::from_str(&replace_lone_surrogates(&text));
-    match parsed.map_err(|error| DropReason::Malformed(fault(&error)))? {
+    match serde_json::from_str(&mended(text)).map_err(|error| malformed(&error))? {
         Value::Object(fields) => Ok(fields),
-        _ => Err(DropReason::Malformed("not a JSON object")),
+        _ => Err(NOT_AN_OBJECT),
     }
 }
 
@@ -137,19 +146,29 @@ fn is_too_old(time: DateTime<Utc>, age: &Age) -> bool {
     limit.is_some_and(|limit| age.now.signed_duration_since(time) > limit)
 }
 
-fn has_id(fields: &Map<String, Value>) -> bool {
+fn has_id(fields: &Fields) -> bool {
     let id = fields.get("eventId").or_else(|| fields.get("event_id"));
-    id.and_then(Value::as_str).is_some_and(|id| !id.is_empty())
+    id.and_then(Field::as_str).is_some_and(|id| !id.is_empty())
 }
 
 /// The event in a line, however old.
-pub fn read(line: &[u8]) -> Result<Event, DropReason> {
-    let mut fields = object(line)?;
+pub fn read(line: &[u8]) -> Result<Event<'_>, DropReason> {
+    match mended(line) {
+        Cow::Borrowed(text) => read_text(text),
+        Cow::Owned(text) => read_text(&text).map(Event::into_owned),
+    }
+}
+
+fn read_text(text: &str) -> Result<Event<'_>, DropReason> {
+    let parsed = serde_json::from_str(text).map_err(|error| malformed(&error))?;
+    let Field::Object(mut fields) = parsed else {
+        return Err(NOT_AN_OBJECT);
+    };
     let name = take_name(&mut fields).ok_or(DropReason::Malformed("has no event name"))?;
     // A timestamp nobody can read goes too: it could be anything, and `time` is what it was for.
     let time = fields
-        .shift_remove("timestamp")
-        .and_then(|value| read_time(&value));
+        .remove("timestamp")
+        .and_then(|value| timestamp::read(&value));
     Ok(Event { name, time, fields })
 }
 
@@ -167,23 +186,36 @@ fn strip(line: &[u8]) -> &[u8] {
     }
 }
 
-/// `serde_json` has no public kind for its recursion limit (128 levels), only these words.
-fn fault(error: &serde_json::Error) -> &'static str {
-    if error.to_string().contains("recursion limit exceeded") {
-        "nested too deeply"
-    } else {
-        "not JSON"
+/// What stands in a line as `serde_json` can read it.
+fn mended(line: &[u8]) -> Cow<'_, str> {
+    let line = strip(line);
+    // Far faster than the lossy way where nothing is lost.
+    let text =
+        std::str::from_utf8(line).map_or_else(|_| String::from_utf8_lossy(line), Cow::Borrowed);
+    match text {
+        text if !text.contains("\\u") => text,
+        text => Cow::Owned(replace_lone_surrogates(&text)),
     }
 }
 
+/// `serde_json` has no public kind for its recursion limit (128 levels), only these words.
+fn malformed(error: &serde_json::Error) -> DropReason {
+    DropReason::Malformed(if error.to_string().contains("recursion limit exceeded") {
+        "nested too deeply"
+    } else {
+        "not JSON"
+    })
+}
+
 /// Shift, not swap: removing a field must not change the order of the others.
-fn take_name(fields: &mut Map<String, Value>) -> Option<String> {
-    let is_name = |value: &Value| value.as_str().is_some_and(|name| !name.trim().is_empty());
+fn take_name<'a>(fields: &mut Fields<'a>) -> Option<Cow<'a, str>> {
+    let is_name = |value: &Field| value.as_str().is_some_and(|name| !name.trim().is_empty());
     let key = NAME_KEYS
         .into_iter()
-        .find(|key| fields.get(*key).is_some_and(is_name))?;
-    match fields.shift_remove(key) {
-        Some(Value::String(name)) => Some(name.trim().to_owned()),
+        .find(|key| fields.get(key).is_some_and(is_name))?;
+    match fields.remove(key) {
+        Some(Field::Text(Cow::Borrowed(name))) => Some(Cow::Borrowed(name.trim())),
+        Some(Field::Text(Cow::Owned(name))) => Some(Cow::Owned(name.trim().to_owned())),
         _ => None,
     }
 }
@@ -220,67 +252,6 @@ fn escaped_unit(text: &str) -> Option<u16> {
     is_hex
         .then(|| u16::from_str_radix(digits, 16).ok())
         .flatten()
-}
-
-fn read_time(value: &Value) -> Option<DateTime<Utc>> {
-    let time = match value {
-        Value::Number(number) => number.as_f64().and_then(read_epoch),
-        Value::String(text) => read_date_time(text.trim()),
-        _ => None,
-    };
-    // RFC 3339, and so the wire, knows four digits of a year.
-    time.filter(|time| (0..=9999).contains(&time.year()))
-}
-
-fn read_epoch(number: f64) -> Option<DateTime<Utc>> {
-    let ms = if number.abs() > EPOCH_SECONDS_MAX {
-        number
-    } else {
-        number * 1000.0
-    };
-    #[allow(
-        clippy::cast_possible_truncation,
-        reason = "the cast saturates, and chrono checks the range"
-    )]
-    DateTime::from_timestamp_millis(ms.round() as i64)
-}
-
-/// RFC 3339 with any offset, and the shapes near it that shells and databases write. A time without an
-/// offset is taken as UTC: `date -u` and most loggers mean that.
-fn read_date_time(text: &str) -> Option<DateTime<Utc>> {
-    if text.len() >= EPOCH_DIGITS_MIN && text.bytes().all(|byte| byte.is_ascii_digit()) {
-        return text.parse().ok().and_then(read_epoch);
-    }
-    let text = match (text.get(..10), text.get(10..11), text.get(11..)) {
-        (Some(date), Some(" "), Some(time)) => format!("{date}T{}", time.trim_start()),
-        _ => text.to_owned(),
-    };
-    let with_offset = [
-        "%Y-%m-%dT%H:%M:%S%.f%#z",
-        "%Y-%m-%dT%H:%M:%S%.f %#z",
-        "%Y-%m-%dT%H:%M%#z",
-    ];
-    let without = [
-        "%Y-%m-%dT%H:%M:%S%.f",
-        "%Y-%m-%dT%H:%M:%S%.f UTC",
-        "%Y-%m-%dT%H:%M",
-    ];
-    let rfc_3339 = DateTime::parse_from_rfc3339(&text).ok();
-    rfc_3339
-        .or_else(|| {
-            with_offset
-                .iter()
-                .find_map(|format| DateTime::parse_from_str(&text, format).ok())
-        })
-        .map(|time| time.with_timezone(&Utc))
-        .or_else(|| {
-            without.iter().find_map(|format| {
-                NaiveDateTime::parse_from_str(&text, format)
-                    .ok()?
-                    .and_utc()
-                    .into()
-            })
-        })
 }
 
 #[cfg(test)]
@@ -327,8 +298,8 @@ mod tests {
     fn check_fields(line: &[u8], name: &str, fields: &Value) {
         let event = parse(line, &no_limit()).unwrap();
         assert_eq!(
-            (event.name.as_str(), Value::Object(event.fields)),
-            (name, fields.clone()),
+            (&*event.name, Field::Object(event.fields)),
+            (name, Field::from(fields.clone())),
             "{line:?}"
         );
     }
@@ -353,11 +324,15 @@ mod tests {
         let line = br#"{"z":1,"eventType":"cli_command","y":2,"timestamp":"2026-11-20T03:04:05.678Z","a":[1],"m":null}"#;
         let event = parse(line, &thirty_days()).unwrap();
         assert_eq!(
-            (event.name.as_str(), event.time),
+            (&*event.name, event.time),
             ("cli_command", Some(at("2026-11-20T03:04:05.678Z")))
         );
         assert_eq!(
-            event.fields.keys().collect::<Vec<_>>(),
+            event
+                .fields
+                .iter()
+                .map(|(name, _)| name)
+                .collect::<Vec<_>>(),
             ["z", "y", "a", "m"]
         );
     }

@@ -135,8 +135,12 @@ mod raw;
 pub mod settle;
 
 pub mod event;
+pub mod field;
+pub mod pairs;
+pub mod timestamp;
 
 pub mod envelope;
+pub mod naming;
 pub mod privacy;
 
 pub mod batch;

@@ -17,9 +17,12 @@
 //! overrules rules 2 and 3, never rule 4. Where a rule is in doubt it keeps the field: a field that
 //! stayed is counted by its name and seen, a field that left cannot be called back.
 
+mod classes;
+mod marks;
 mod patterns;
+mod secrets;
 
-use serde_json::Value;
+use crate::field::Field;
 use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
 
@@ -116,18 +119,49 @@ const PERSONAL_PARTS: &str = "apikey cmdline commandline directory email filenam
 /// `phone_number`.
 const MEASURES: &str = "avg bytes chars count counts duration index len length limit lines max millis min minutes ms percent rate ratio score sec seconds secs size tokens total version words";
 
+/// What a field's name says about whether it leaves, before anyone has looked at its value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OfName {
+    /// It is one we know.
+    Known,
+    /// The person has named it.
+    Named,
+    /// Nothing in it speaks against the field.
+    Harmless,
+    /// Personal things are called so, but its end says that it is a measure of them.
+    Measure,
+    /// Personal things are called so.
+    Personal,
+    /// It stays, whatever it holds.
+    Stays,
+}
+
+/// What this name says.
+pub fn judge_name(policy: &Policy, name: &str) -> OfName {
+    match policy {
+        _ if is_one_of(&KNOWN[..FRAME_FIELDS], name) => OfName::Known,
+        Policy::Default if is_one_of(&KNOWN, name) => OfName::Known,
+        _ if looks_personal(name) => OfName::Stays,
+        Policy::Strict(names) if names.contains(name) => OfName::Named,
+        Policy::Strict(names) if names.contains(&snake_case(name)) => OfName::Named,
+        Policy::Strict(_) => OfName::Stays,
+        Policy::Default if !is_named_personally(name) => OfName::Harmless,
+        Policy::Default if is_named_as_measure(name) => OfName::Measure,
+        Policy::Default => OfName::Personal,
+    }
+}
+
 /// Whether a field leaves the machine. Null is never sent, so there is nothing to refuse.
-pub fn rule(policy: &Policy, name: &str, value: &Value) -> Ruling {
-    let leaves = match policy {
-        _ if value.is_null() => true,
-        _ if is_one_of(&KNOWN[..FRAME_FIELDS], name) => known_leaves(name, value),
-        Policy::Default if is_one_of(&KNOWN, name) => known_leaves(name, value),
-        _ if looks_personal(name) => false,
-        Policy::Strict(names) => {
-            (names.contains(name) || names.contains(&snake_case(name)))
-                && !holds_personal(name, value)
-        }
-        Policy::Default => unknown_leaves(name, value),
+pub fn rule(says: OfName, name: &str, value: &Field) -> Ruling {
+    let leaves = match (says, value) {
+        (_, Field::Null) => true,
+        (OfName::Known, value) => known_leaves(name, value),
+        (OfName::Named, value) => !holds_personal(name, value),
+        (OfName::Stays, _) | (_, Field::List(_) | Field::Object(_)) => false,
+        (OfName::Harmless, Field::Text(_)) => !holds_personal(name, value),
+        (OfName::Harmless, _) | (_, Field::Bool(_)) => true,
+        (OfName::Measure, value) => matches!(value, Field::Number(_)),
+        (OfName::Personal, _) => false,
     };
     if leaves {
         Ruling::Leaves
@@ -139,7 +173,7 @@ pub fn rule(policy: &Policy, name: &str, value: &Value) -> Ruling {
 /// Whether the name of an event leaves. It may be as long as Breeze allows: a name is written by the
 /// host's author. Everything else that speaks against a text speaks against a name.
 pub fn rule_event_name(name: &str) -> Ruling {
-    if patterns::is_wordy(name) || patterns::holds_pattern(name) {
+    if patterns::is_telling(name) {
         Ruling::Stays
     } else {
         Ruling::Leaves
@@ -148,7 +182,7 @@ pub fn rule_event_name(name: &str) -> Ruling {
 
 /// Whether a text looks personal by itself, whatever it is called.
 pub fn looks_personal(text: &str) -> bool {
-    patterns::is_long(text) || patterns::is_wordy(text) || patterns::holds_pattern(text)
+    patterns::is_long(text) || patterns::is_telling(text)
 }
 
 /// The one form a name has on the wire and before the rules: `HTTPStatus` → `http_status`.
@@ -178,36 +212,27 @@ fn is_one_of(known: &[(&str, &str)], name: &str) -> bool {
 
 /// Known fields are scalars, but for `commands`, a list of short names; any other shape is not the
 /// field we know.
-fn known_leaves(name: &str, value: &Value) -> bool {
+fn known_leaves(name: &str, value: &Field) -> bool {
     match value {
-        Value::Array(list) if name == "commands" => list
+        Field::List(items) if name == "commands" => items
             .iter()
-            .all(|item| !item.is_array() && !item.is_object() && !holds_personal(name, item)),
-        Value::Array(_) | Value::Object(_) => false,
+            .all(|item| item.is_scalar() && !holds_personal(name, item)),
+        Field::List(_) | Field::Object(_) => false,
         scalar => !holds_personal(name, scalar),
     }
 }
 
-fn unknown_leaves(name: &str, value: &Value) -> bool {
-    match value {
-        Value::Null | Value::Bool(_) => true,
-        Value::Number(_) => !is_named_personally(name) || is_named_as_measure(name),
-        Value::String(_) => !is_named_personally(name) && !holds_personal(name, value),
-        Value::Array(_) | Value::Object(_) => false,
-    }
-}
-
 /// Whether any text in the value looks personal, the keys of objects included.
-fn holds_personal(name: &str, value: &Value) -> bool {
+fn holds_personal(name: &str, value: &Field) -> bool {
     match value {
         // A version of four parts cannot be told from an address but by its name.
-        Value::String(text) if is_four_part_version(name, text) => false,
-        Value::String(text) => looks_personal(text),
-        Value::Array(list) => list.iter().any(|item| holds_personal(name, item)),
-        Value::Object(map) => map
+        Field::Text(text) if is_four_part_version(name, text) => false,
+        Field::Text(text) => looks_personal(text),
+        Field::List(items) => items.iter().any(|item| holds_personal(name, item)),
+        Field::Object(fields) => fields
             .iter()
             .any(|(key, item)| looks_personal(key) || holds_personal(name, item)),
-        Value::Null | Value::Bool(_) | Value::Number(_) => false,
+        Field::Null | Field::Bool(_) | Field::Number(_) => false,
     }
 }
 
@@ -255,7 +280,11 @@ fn is_named_as_measure(name: &str) -> bool {
 mod tests {
     use super::*;
     use proptest::prelude::*;
-    use serde_json::json;
+    use serde_json::{Value, json};
+
+    fn rule(policy: &Policy, name: &str, value: &Value) -> Ruling {
+        super::rule(judge_name(policy, name), name, &Field::from(value.clone()))
+    }
 
     #[allow(
         clippy::needless_pass_by_value,

@@ -46,12 +46,12 @@ impl<'a> Rules<'a> {
                 now: now.min(local),
                 days_max: credible.then_some(settings.limits.age_days_max.into()),
             },
-            frame: Frame {
-                ikey: &settings.connection.ikey,
-                role: &settings.app,
+            frame: Frame::new(
+                &settings.connection.ikey,
+                &settings.app,
                 now,
-                policy: &settings.policy,
-            },
+                &settings.policy,
+            ),
             limits: &settings.limits,
             local,
             tail,

@@ -1,6 +1,12 @@
 //! What looks personal in a text by itself, whatever the text is called: the patterns behind
 //! `privacy::looks_personal`. It recognises; `privacy.rs` decides.
 
+use super::classes::{
+    AT, BACKSLASH, BEYOND_F, CAPITAL, COLON, Classes, DASH, DOT, FOREIGN, MARK, PLUS, SECRET,
+    SLASH, SPACE, classes,
+};
+use super::marks::holds_mark;
+use super::secrets::{OPAQUE_CHARS_MIN, begins_secret, is_opaque, is_secret};
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 /// Free text is longer than this. UUIDs, model names, versions and hashes have at most about 130.
@@ -11,29 +17,6 @@ const VALUE_WORDS_MAX: usize = 8;
 
 /// Chinese, Japanese and Thai have no spaces: so many characters of theirs stand for a word.
 const CHARS_PER_WORD: usize = 2;
-
-/// The beginnings of keys that announce themselves, by how many characters at least must follow:
-/// `sk-SK` is Slovak, `npm_config_cache` a variable. From the vendors' own pages on their keys.
-const SECRET_PREFIXES: [(usize, &str); 4] = [
-    (
-        4,
-        "ghp_ gho_ ghs_ ghu_ ghr_ github_pat_ glpat- xoxa- xoxb- xoxe- xoxp- xoxs- pk_live_ rk_live_ sk_live_ sk-ant- sk-proj-",
-    ),
-    (12, "sk- AKIA ASIA AIza ya29."),
-    (16, "hf_"),
-    (24, "npm_ pypi-"),
-];
-
-/// The first letters of these prefixes and of a JWT, so that most words need only this one look.
-const SECRET_INITIALS: [char; 10] = ['A', 'e', 'g', 'h', 'n', 'p', 'r', 's', 'x', 'y'];
-
-/// What stands before a secret, in lower case.
-const SECRET_MARKS: &str = "bearer |-----begin|instrumentationkey=|accountkey=|accesskey=|apikey=|api_key=|api-key=|passwd=|password=|password:|token=|secret=";
-
-/// Folders below which the next name is a person's, wherever in a text they stand; in lower case.
-/// `-Users-alice-x` is how Claude Code names the folder of a project.
-const HOMES: &str =
-    "/home/|/users/|\\users\\|%userprofile%|$home|${home}|%2fhome%2f|%2fusers%2f|-users-";
 
 /// Characters that look like those of paths and addresses, and serve to get around rules.
 const LOOKALIKES: [(char, char); 8] = [
@@ -50,50 +33,58 @@ const LOOKALIKES: [(char, char); 8] = [
 /// A phone number in its international form has at least this many digits, and at most 15 (ITU E.164).
 const PHONE_DIGITS_MIN: usize = 9;
 
-/// Behind these a path does not begin: they stand inside `a/b`, `1.0/2`, `x-/y`.
-const PATH_JOINERS: &str = "./\\_-~";
-
-/// An opaque token is at least this long, as are all API keys without a prefix of their own, and mixes
-/// capitals, small letters and digits, which UUIDs and hexadecimal hashes do not.
-const OPAQUE_CHARS_MIN: usize = 32;
-
-/// And one of its parts, between separators, is at least this long, which those of model names are not:
-/// `Qwen3-Coder-480B-A35B-Instruct-FP8`.
-const OPAQUE_PART_CHARS_MIN: usize = 12;
+/// A hardware address has so many dashes, if it has any; a UUID has four.
+const MAC_DASHES: usize = 5;
 
 /// Longer than any name, id or version.
 pub(super) fn is_long(text: &str) -> bool {
     text.len() > VALUE_CHARS_MAX && text.chars().count() > VALUE_CHARS_MAX
 }
 
+/// A thing that is personal in however short a text, or free text.
+pub(super) fn is_telling(text: &str) -> bool {
+    let classes = classes(text);
+    // UTF-8 begins with a byte that names no character here.
+    if classes & FOREIGN != 0 {
+        let plain = without_lookalikes(text);
+        if plain != text {
+            return is_wordy(text) || is_telling(&plain);
+        }
+    }
+    holds(text, |needed| classes & needed != 0)
+}
+
+/// Whether one of the patterns is in the text. It is looked for only if the text `has` what the pattern
+/// cannot be without.
+fn holds(text: &str, has: impl Fn(Classes) -> bool) -> bool {
+    (has(SPACE | FOREIGN) && is_wordy(text))
+        || (has(MARK) && has(BEYOND_F) && holds_mark(text))
+        || (has(SLASH) && !is_command(text) && starts(text, begins_path, is_in_path).any(is_path))
+        || (has(BACKSLASH) && is_windows_name(text))
+        || (has(AT) && text.replace("%40", "@").split(is_delimiter).any(is_email))
+        || (has(COLON) && text.split("://").skip(1).any(is_telling_url))
+        || (has(DOT) && text.split(is_no_ipv4).any(is_ipv4))
+        || ((has(COLON) || (has(DASH) && dashes(text) >= MAC_DASHES))
+            && text.split(is_no_ipv6_or_mac).any(is_ipv6_or_mac))
+        || (has(PLUS) && starts(text, |byte| byte == b'+', char::is_alphanumeric).any(is_phone))
+        || (has(SECRET)
+            && has(BEYOND_F)
+            && starts(text, begins_secret, char::is_alphanumeric).any(is_secret))
+        || (has(CAPITAL)
+            && text.len() >= OPAQUE_CHARS_MIN
+            && text.split(is_delimiter).any(is_opaque))
+}
+
 /// More words than a name has, or more than one line.
-pub(super) fn is_wordy(text: &str) -> bool {
+fn is_wordy(text: &str) -> bool {
     let is_spaceless = |char: &char| matches!(char, '\u{e00}'..='\u{eff}' | '\u{2e80}'..='\u{d7ff}' | '\u{20000}'..='\u{3ffff}');
     let spaceless = text.chars().filter(is_spaceless).count();
     text.trim().contains(['\n', '\r'])
         || text.split_whitespace().count() + spaceless / CHARS_PER_WORD > VALUE_WORDS_MAX
 }
 
-/// A thing that is personal in however short a text. Each pattern is looked for only if the text has a
-/// character it cannot be without: nearly all texts are short names, and this is run on every one.
-pub(super) fn holds_pattern(text: &str) -> bool {
-    if !text.is_ascii() {
-        let plain = without_lookalikes(text);
-        if plain != text {
-            return holds_pattern(&plain);
-        }
-    }
-    let has = |chars: &str| text.bytes().any(|byte| chars.as_bytes().contains(&byte));
-    ((has("/\\:= $%-")) && holds_mark(text))
-        || (has("/\\") && starts(text, PATH_JOINERS).any(is_path))
-        || (has("\\") && is_windows_name(text))
-        || (has("@%") && text.replace("%40", "@").split(is_delimiter).any(is_email))
-        || (has(":") && text.split("://").skip(1).any(is_telling_url))
-        || (has(".") && text.split(is_no_ipv4).any(is_ipv4))
-        || (has(":-") && text.split(is_no_ipv6_or_mac).any(is_ipv6_or_mac))
-        || (has("+") && starts(text, "").any(is_phone))
-        || (has("-_.AI") && starts(text, "").any(is_secret))
-        || (text.len() >= OPAQUE_CHARS_MIN && text.split(is_delimiter).any(is_opaque))
+fn dashes(text: &str) -> usize {
+    text.bytes().filter(|byte| *byte == b'-').count()
 }
 
 fn without_lookalikes(text: &str) -> String {
@@ -119,14 +110,6 @@ fn is_phone(rest: &str) -> bool {
     (PHONE_DIGITS_MIN..=15).contains(&number.filter(char::is_ascii_digit).count())
 }
 
-/// The words and beginnings that need no look at what follows.
-fn holds_mark(text: &str) -> bool {
-    let lower = text.to_lowercase();
-    let mut marks = HOMES.split('|').chain(SECRET_MARKS.split('|'));
-    marks.any(|mark| lower.contains(mark))
-        || starts(&lower, PATH_JOINERS).any(|rest| rest.starts_with("file:"))
-}
-
 fn is_no_ipv4(char: char) -> bool {
     !char.is_ascii_alphanumeric() && char != '.'
 }
@@ -135,18 +118,60 @@ fn is_no_ipv6_or_mac(char: char) -> bool {
     !char.is_ascii_hexdigit() && !":.-".contains(char)
 }
 
-fn is_delimiter(char: char) -> bool {
-    char.is_whitespace() || "\"'`<>()[]{},;:=&?|!*".contains(char)
+pub(super) fn is_delimiter(char: char) -> bool {
+    char.is_whitespace()
+        || matches!(
+            char,
+            '"' | '\''
+                | '`'
+                | '<'
+                | '>'
+                | '('
+                | ')'
+                | '['
+                | ']'
+                | '{'
+                | '}'
+                | ','
+                | ';'
+                | ':'
+                | '='
+                | '&'
+                | '?'
+                | '|'
+                | '!'
+                | '*'
+        )
 }
 
-/// The text from each place on where something may begin: not behind a letter, a digit or a joiner.
-fn starts<'a>(text: &'a str, joiners: &str) -> impl Iterator<Item = &'a str> {
-    let mut before = ' ';
-    text.char_indices().filter_map(move |(at, char)| {
-        let begins = !before.is_alphanumeric() && !joiners.contains(before);
-        before = char;
-        begins.then(|| &text[at..])
-    })
+/// The text from each place on where something may begin: with such a byte, which is one of ASCII, and not
+/// behind such a character.
+pub(super) fn starts(
+    text: &str,
+    begins: fn(u8) -> bool,
+    is_inside: fn(char) -> bool,
+) -> impl Iterator<Item = &str> {
+    let places = text
+        .bytes()
+        .enumerate()
+        .filter(move |(_, byte)| begins(*byte));
+    let places = places.map(|(at, _)| text.split_at(at));
+    places.filter_map(move |(before, rest)| (!before.ends_with(is_inside)).then_some(rest))
+}
+
+/// Behind these a path does not begin: they stand inside `a/b`, `1.0/2`, `x-/y`.
+pub(super) fn is_in_path(before: char) -> bool {
+    before.is_alphanumeric() || matches!(before, '.' | '/' | '\\' | '_' | '-' | '~')
+}
+
+/// A slash, two backslashes, a tilde, dots, the letter of a drive.
+fn begins_path(byte: u8) -> bool {
+    matches!(byte, b'/' | b'\\' | b'~' | b'.') || byte.is_ascii_alphabetic()
+}
+
+/// `/commit`: the one slash stands at the very beginning.
+fn is_command(text: &str) -> bool {
+    text.rfind(['/', '\\']) == Some(0)
 }
 
 /// `/a/b`, `~/a`, `~bob/a`, `./a`, `../a`, `C:\a`, `C:/a`, `\\host`. `/commit` alone is a command.
@@ -183,28 +208,6 @@ fn is_windows_name(text: &str) -> bool {
     chars
         .windows(3)
         .any(|three| three[0].is_alphanumeric() && three[1] == '\\' && three[2].is_alphanumeric())
-}
-
-fn is_secret(rest: &str) -> bool {
-    let is_tail = |char: &char| char.is_ascii_alphanumeric() || "_-".contains(*char);
-    let is_key =
-        |tail: &str, chars_min: usize| tail.chars().take_while(is_tail).count() >= chars_min;
-    if !rest.starts_with(SECRET_INITIALS) {
-        return false;
-    }
-    let mut prefixes = SECRET_PREFIXES
-        .iter()
-        .flat_map(|(chars_min, list)| list.split(' ').map(|prefix| (prefix, *chars_min)));
-    prefixes.any(|(prefix, chars_min)| {
-        rest.strip_prefix(prefix)
-            .is_some_and(|tail| is_key(tail, chars_min))
-    }) || is_jwt(rest)
-}
-
-/// Three parts, of which the first is `{"` in base64.
-fn is_jwt(rest: &str) -> bool {
-    let word = rest.split(is_delimiter).next().unwrap_or_default();
-    word.starts_with("eyJ") && word.split('.').filter(|part| part.len() >= 4).count() >= 3
 }
 
 /// `a@b.cd`, but not `claude-code@1.0.3-beta.rc`, nor `plugin@market`.
@@ -259,25 +262,42 @@ fn is_ipv6_or_mac(word: &str) -> bool {
         || (is_long_enough && (is_ipv6(word) || is_ipv6(word.trim_matches(':'))))
 }
 
-fn is_opaque(word: &str) -> bool {
-    word.chars().count() >= OPAQUE_CHARS_MIN
-        && word.contains(|char: char| char.is_ascii_uppercase())
-        && word.contains(|char: char| char.is_ascii_lowercase())
-        && word.contains(|char: char| char.is_ascii_digit())
-        && word
-            .split(|char: char| !char.is_ascii_alphanumeric())
-            .any(|part| part.len() >= OPAQUE_PART_CHARS_MIN)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
-    #[test]
-    fn every_secret_prefix_begins_with_one_of_the_initials() {
-        for prefix in SECRET_PREFIXES.iter().flat_map(|(_, list)| list.split(' ')) {
-            assert!(prefix.starts_with(SECRET_INITIALS), "{prefix}");
-            assert!(prefix.contains(['-', '_', '.', 'A', 'I']), "{prefix}");
+    /// The quick look and the patterns themselves.
+    fn check(text: &str) {
+        assert_eq!(
+            is_telling(text),
+            is_wordy(text) || is_telling_plainly(text),
+            "{text:?}"
+        );
+        let is_path = starts(text, begins_path, is_in_path).any(is_path);
+        assert!(!is_path || !is_command(text), "{text:?}");
+    }
+
+    fn is_telling_plainly(text: &str) -> bool {
+        let plain = without_lookalikes(text);
+        if plain == text {
+            holds(text, |_| true)
+        } else {
+            is_telling_plainly(&plain)
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn the_quick_look_misses_nothing_that_a_pattern_finds(text in any::<String>()) {
+            check(&text);
+        }
+
+        #[test]
+        fn nor_near_the_patterns(
+            text in r"([/\\~.:@%?=+\-_ $\t\n{}]|sk-|gh[po]_|eyJ|AKIA|://|home|users|USERS|\u{212a}ey|to\u{212a}en|bearer|file|password|-----begin|\u{130}|[aB3f0é😀＠／中]|[0-9a-f]{2}|1\.2\.3\.4|[a-zA-Z0-9]{12}){0,40}"
+        ) {
+            check(&text);
         }
     }
 }

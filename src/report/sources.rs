@@ -37,12 +37,7 @@ pub fn read_application(
     // Before the copies of what was sent: a pass may take events from here to there meanwhile, and then
     // they are seen in both, not in neither. For the same reason the newer copy comes before the older.
     let policy = Policy::allowing(settings::read_config(paths)?.allow);
-    let frame = Frame {
-        ikey: "",
-        role: app,
-        now,
-        policy: &policy,
-    };
+    let frame = Frame::new("", app, now, &policy);
     for name in buffer::names(paths)? {
         read_buffer(reckoning, paths, &name, &frame)?;
     }

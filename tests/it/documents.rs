@@ -150,16 +150,12 @@ fn readme_lists_every_field_that_leaves_and_no_other() {
     fields.insert("exampleIsSo".to_owned(), true.into());
     fields.insert("exampleCount".to_owned(), 1.into());
     let event = Event {
-        name: "cli_command".to_owned(),
+        name: "cli_command".into(),
         time: Some(now - chrono::TimeDelta::days(20)),
-        fields,
+        fields: fields.into(),
     };
-    let frame = Frame {
-        ikey: "00000000-0000-4000-8000-000000000000",
-        role: "atomic",
-        now,
-        policy: &Policy::Default,
-    };
+    let ikey = "00000000-0000-4000-8000-000000000000";
+    let frame = Frame::new(ikey, "atomic", now, &Policy::Default);
     let envelope = envelope::wrap(&event, &frame).unwrap();
     assert_eq!(envelope.fields_refused, [] as [&str; 0]);
     let mut leaves = BTreeSet::new();

@@ -98,14 +98,10 @@ fn show(steering: &Steering) {
     let policy = settings
         .as_ref()
         .map_or(Policy::Default, |settings| settings.policy.clone());
-    let frame = Frame {
-        ikey: settings
-            .as_ref()
-            .map_or(NO_KEY, |settings| &settings.connection.ikey),
-        role: steering.app,
-        now,
-        policy: &policy,
-    };
+    let ikey = settings
+        .as_ref()
+        .map_or(NO_KEY, |settings| &settings.connection.ikey);
+    let frame = Frame::new(ikey, steering.app, now, &policy);
     let text = sample.to_string();
     let envelope = event::read(text.as_bytes())
         .and_then(|event| envelope::wrap(&event, &frame))

@@ -202,7 +202,7 @@ fn record(notice: &Notice, payload: &Payload, noted: &[u8]) {
     {
         let event = event::parse(line, &age).unwrap();
         let kinds = ["agent_session_start", "agent_command", "agent_session"];
-        assert!(kinds.contains(&event.name.as_str()));
+        assert!(kinds.contains(&&*event.name));
     }
     if noted.is_empty() {
         check_secrets(&String::from_utf8_lossy(&buffer), payload);

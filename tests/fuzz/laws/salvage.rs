@@ -47,7 +47,7 @@ fn made(draw: &mut Draw) -> Vec<u8> {
     event.to_string().into_bytes()
 }
 
-fn read(line: &[u8]) -> Option<event::Event> {
+fn read(line: &[u8]) -> Option<event::Event<'_>> {
     let no_limit = Age {
         now: chrono::DateTime::UNIX_EPOCH,
         days_max: None,
