@@ -1,0 +1,4 @@
+//! What the parts of the comparison share: the events, and what became of them.
+
+pub mod data;
+pub mod tally;
