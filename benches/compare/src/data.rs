@@ -1,12 +1,13 @@
-//! The events that everyone sends: what Atomic writes, 348 bytes a line, each with an id of its own.
+//! The events that everyone sends: what Atomic writes, about 350 bytes a line, each with an id of its
+//! own.
 
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::Path;
 
-const COMMANDS: [&str; 4] = ["init", "commit", "research", "explain"];
-const AGENTS: [&str; 3] = ["claude", "opencode", "copilot"];
+const COMMANDS: [&str; 4] = ["init", "commit", "review", "plan"];
+const AGENTS: [&str; 3] = ["claude", "codex", "cursor"];
 
 /// The id of an event: random to look at, so that it packs as badly as a real one, and the same in
 /// every run.
@@ -25,23 +26,22 @@ pub fn id(number: u64) -> String {
 /// The event of this number, without its newline.
 pub fn line(number: u64, begun: DateTime<Utc>) -> String {
     let timestamp = begun + TimeDelta::milliseconds(number.cast_signed());
-    let chosen = scatter(number) as usize;
-    let line = format!(
-        r#"{{"anonymousId":"11111111-1111-4111-8111-111111111111","eventId":"{}","sessionId":"{}","eventType":"atomic_command","timestamp":"{}","platform":"linux","atomicVersion":"0.9.1","source":"cli","command":"{}","agentType":"{}","commandCount":{},"success":{}"#,
+    let [command, agent, success, ..] = scatter(number).to_le_bytes().map(usize::from);
+    format!(
+        r#"{{"anonymousId":"11111111-1111-4111-8111-111111111111","eventId":"{}","sessionId":"{}","eventType":"cli_command","timestamp":"{}","platform":"linux","atomicVersion":"0.9.1","source":"cli","command":"{}","agentType":"{}","commandCount":{},"success":{}}}"#,
         id(number),
-        id(1 << 40 | number / 20),
+        id((1 << 40) | (number / 20)),
         timestamp.to_rfc3339_opts(SecondsFormat::Millis, true),
-        COMMANDS[chosen % COMMANDS.len()],
-        AGENTS[chosen % AGENTS.len()],
+        COMMANDS[command % COMMANDS.len()],
+        AGENTS[agent % AGENTS.len()],
         number % 20,
-        chosen % 16 != 0,
-    );
-    format!("{line}}}")
+        success > 15,
+    )
 }
 
-/// Writes the first `count` events. They are an hour old or less, and on the disk when this returns.
-pub fn write(path: &Path, count: u64) -> io::Result<()> {
-    let begun = Utc::now() - TimeDelta::hours(1);
+/// Writes the first `count` events, the first of them an hour old. They are on the disk when this returns.
+pub fn write(path: &Path, count: u64, now: DateTime<Utc>) -> io::Result<()> {
+    let begun = now - TimeDelta::hours(1);
     let mut file = BufWriter::new(File::create(path)?);
     for number in 0..count {
         writeln!(file, "{}", line(number, begun))?;

@@ -57,9 +57,10 @@ fn main() -> Result<ExitCode> {
         .to_owned();
     let folder = tempfile::tempdir()?;
     let certificate = certificate::make(folder.path())?;
-    let trust = match arguments.system_roots {
-        true => Trust::System(bundle(folder.path(), &certificate.authority)?),
-        false => Trust::Authority,
+    let trust = if arguments.system_roots {
+        Trust::System(bundle(folder.path(), &certificate.authority)?)
+    } else {
+        Trust::Authority
     };
     let ours = match &arguments.binary[..] {
         [] => vec![named(

@@ -163,7 +163,8 @@ impl Home {
         let [wall_us, cpu_us, memory_kb, code] = numbers?[..] else {
             bail!("{} did not run: {complaint}", entrant.name);
         };
-        if code != 0.0 {
+        // A pass that leaves because of a pause says so by its code.
+        if code != 0.0 && case.state == State::Ready {
             eprintln!("{} ended with {code}: {}", entrant.name, complaint.trim());
         }
         Ok(Run {
@@ -218,7 +219,7 @@ fn pause() -> String {
 fn events(stage: &Stage, count: u64) -> Result<PathBuf> {
     let path = stage.folder.join(format!("{count}.jsonl"));
     if !Path::exists(&path) {
-        compare::data::write(&path, count)?;
+        compare::data::write(&path, count, Utc::now())?;
     }
     Ok(path)
 }

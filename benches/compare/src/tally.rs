@@ -77,3 +77,33 @@ impl Tally {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_lost_comes_twice_or_is_nobodys_is_counted() {
+        let item = |key: &str, id: &str| {
+            format!(r#"{{"name":"n","data":{{"baseData":{{"properties":{{"{key}":"{id}"}}}}}}}}"#)
+        };
+        let (first, second) = (data::id(0), data::id(1));
+        let bodies = [
+            format!(
+                "[{},{}]",
+                item("event_id", &first),
+                item("event_id", "nobody's")
+            ),
+            format!(
+                "[{},{}]",
+                item("eventId", &second),
+                item("event_id", &first)
+            ),
+        ];
+        let bodies = bodies.into_iter().map(|body| Ok(body.into_bytes()));
+        let mut tally = Tally::default();
+        tally.count(bodies, 5).unwrap();
+        let counted = [tally.delivered, tally.lost, tally.twice, tally.strangers];
+        assert_eq!(counted, [2, 3, 1, 1]);
+    }
+}

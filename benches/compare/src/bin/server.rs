@@ -101,7 +101,7 @@ fn serve(
 /// Reads until a whole request waits, and says how long its head and all of it are; `None` if the client
 /// has closed the connection.
 fn receive(stream: &mut impl Read, waiting: &mut Vec<u8>) -> Result<Option<(usize, usize)>> {
-    let mut chunk = [0; 64 * 1024];
+    let mut chunk = [0; 16 * 1024];
     let mut whole = None;
     loop {
         if whole.is_none()
