@@ -4,7 +4,9 @@ use flate2::read::MultiGzDecoder;
 use flate2::{Compress, Compression, FlushCompress, Status};
 use std::io::{self, Read};
 
-/// Level 1 of zlib-rs costs 0.14 s per 100 MB of events and cuts them to a 5.8th.
+/// Level 1 of zlib-rs leaves 17.6 % of events all whose ids are random, 9.0 % of those of one machine, and
+/// takes a fifth of what an event costs in all. Level 2 leaves 12.2 and 6.8 % for nearly twice the
+/// instructions, level 3 hardly less for three times as many.
 const LEVEL: u32 = 1;
 
 /// 32 KB, the most that gzip knows.

@@ -226,8 +226,7 @@ fn known_leaves(name: &str, value: &Field) -> bool {
 fn holds_personal(name: &str, value: &Field) -> bool {
     match value {
         // A version of four parts cannot be told from an address but by its name.
-        Field::Text(text) if is_four_part_version(name, text) => false,
-        Field::Text(text) => looks_personal(text),
+        Field::Text(text) => looks_personal(text) && !is_four_part_version(name, text),
         Field::List(items) => items.iter().any(|item| holds_personal(name, item)),
         Field::Object(fields) => fields
             .iter()
