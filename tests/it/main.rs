@@ -27,6 +27,7 @@ mod circumstances;
 mod commands;
 mod consent;
 mod cost;
+mod cost_of_events;
 mod crash;
 mod detach;
 mod doctor;
