@@ -1,6 +1,6 @@
 //! Medians, ratios, and the tables that show them.
 
-use crate::cases::Case;
+use crate::cases::{Case, Task};
 use crate::run::{Entrant, Kind, Run};
 
 /// What the tables show; where nothing was sent, as far as the memory.
@@ -74,7 +74,7 @@ impl Outcome {
             row.push(figure(one.median(of)));
             row.push(figure(one.ratio(&self.all[0], of)));
         }
-        if self.case.events == 0 || one.most(|run| run.tally.requests as f64) == 0.0 {
+        if self.case.events == 0 || self.case.task != Task::Flush {
             return row;
         }
         let of_plain = |run: &Run| 100.0 * run.tally.bytes as f64 / run.tally.plain_bytes as f64;
