@@ -50,7 +50,7 @@ pub fn run(flags: &Upload, env: &BTreeMap<String, String>) -> Result<ExitCode> {
                 } else {
                     asked.go()
                 };
-                done.unwrap_or_else(|summary| failed(&paths, flags, summary))
+                done.unwrap_or_else(|summary| failed(&paths, flags, *summary))
             }
         };
         say(flags, &summary);
@@ -108,8 +108,8 @@ impl Asked<'_> {
     ///
     /// # Errors
     /// The account of a pass that could not begin.
-    fn go(&self) -> Result<Summary, Summary> {
-        let failed = |err| Summary::failed(format!("{err:#}"));
+    fn go(&self) -> Result<Summary, Box<Summary>> {
+        let failed = |err| Box::new(Summary::failed(format!("{err:#}")));
         let for_person = match self.mode {
             Mode::Foreground => Some(self.settings()?),
             Mode::Background | Mode::Gathering => None,
@@ -148,7 +148,7 @@ impl Asked<'_> {
     ///
     /// # Errors
     /// As those of [`Asked::go`].
-    fn rehearse(&self) -> Result<Summary, Summary> {
+    fn rehearse(&self) -> Result<Summary, Box<Summary>> {
         let settings = self.settings()?;
         if outlook::is_anything_waiting(self.paths).is_ok_and(|waits| !waits) {
             return Ok(Summary::ended(Ending::Nothing));
@@ -156,10 +156,10 @@ impl Asked<'_> {
         let _watchdog = self.watch(settings.limits.deadline)?;
         let world = self.world(&settings)?;
         dry_run::run(&self.pass(&settings, &world, &Progress::Silent))
-            .map_err(|err| Summary::failed(format!("{err:#}")))
+            .map_err(|err| Box::new(Summary::failed(format!("{err:#}"))))
     }
 
-    fn settings(&self) -> Result<Settings, Summary> {
+    fn settings(&self) -> Result<Settings, Box<Summary>> {
         let settings = Settings::resolve(self.flags, self.app, self.paths, self.env)
             .map_err(|err| misconfigured(&err))?;
         if let (Some(warning), true) = (settings.connection.warning, self.is_heard()) {
@@ -189,21 +189,21 @@ impl Asked<'_> {
         }
     }
 
-    fn world(&self, settings: &Settings) -> Result<RealWorld, Summary> {
+    fn world(&self, settings: &Settings) -> Result<RealWorld, Box<Summary>> {
         RealWorld::new(&settings.limits, settings.ca_file.as_deref(), self.env)
             .map_err(|err| misconfigured(&err))
     }
 
-    fn watch(&self, deadline: Duration) -> Result<Watchdog, Summary> {
+    fn watch(&self, deadline: Duration) -> Result<Watchdog, Box<Summary>> {
         watch(self.flags, self.paths, deadline).map_err(|err| {
             let why = format!("cannot start the watchdog: {err}");
-            Summary::ended(Ending::Later(why))
+            Box::new(Summary::ended(Ending::Later(why)))
         })
     }
 }
 
-fn misconfigured(err: &anyhow::Error) -> Summary {
-    Summary::ended(Ending::Misconfigured(format!("{err:#}")))
+fn misconfigured(err: &anyhow::Error) -> Box<Summary> {
+    Box::new(Summary::ended(Ending::Misconfigured(format!("{err:#}"))))
 }
 
 /// Ends the process should it still run after the deadline, and says so where it can be seen.
