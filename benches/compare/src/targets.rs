@@ -187,13 +187,12 @@ impl Found<'_> {
             .filter_map(|name| self.case(name))
             .map(|(ours, _)| ours.median(of));
         let sizes: Vec<f64> = sizes.collect();
-        let spread = sizes.iter().copied().fold(0.0, f64::max)
-            - sizes.iter().copied().fold(f64::INFINITY, f64::min);
-        targets.push(own(
-            "1000 to the most: MB of difference".into(),
-            spread,
-            Bound::AtMost(1.0),
-        ));
+        if sizes.len() > 1 {
+            let spread = sizes.iter().copied().fold(0.0, f64::max)
+                - sizes.iter().copied().fold(f64::INFINITY, f64::min);
+            let what = "1000 to the most: MB of difference";
+            targets.push(own(what.into(), spread, Bound::AtMost(1.0)));
+        }
     }
 
     fn far(&self, targets: &mut Vec<Target>) {
