@@ -9,7 +9,7 @@ mod json;
 
 use crate::event::{DropReason, Event};
 use crate::field::Field;
-use crate::naming::{Naming, Namings};
+use crate::naming::{LastText, Naming, Namings};
 use crate::pairs::Pairs;
 use crate::privacy::{self, Policy, Ruling};
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
@@ -52,6 +52,8 @@ pub struct Frame<'a> {
     policy: &'a Policy,
     /// The names of fields that came along under this policy.
     namings: Namings,
+    /// The name of the last event.
+    event_name: LastText,
 }
 
 impl<'a> Frame<'a> {
@@ -63,6 +65,7 @@ impl<'a> Frame<'a> {
             now,
             policy,
             namings: Namings::default(),
+            event_name: LastText::default(),
         }
     }
 }
@@ -78,8 +81,11 @@ pub struct Envelope {
 
 /// Wraps an event. An error if its name may not leave or the envelope is over 65,536 bytes.
 pub fn wrap(event: &Event, frame: &Frame) -> Result<Envelope, DropReason> {
-    if privacy::rule_event_name(&event.name) == Ruling::Stays {
-        return Err(DropReason::Malformed("its name looks personal"));
+    if !frame.event_name.is(&event.name) {
+        if privacy::rule_event_name(&event.name) == Ruling::Stays {
+            return Err(DropReason::Malformed("its name looks personal"));
+        }
+        frame.event_name.note(&event.name);
     }
     let time = Time::of(event.time, frame.now);
     let mut fields: Vec<(Rc<Naming>, &Field)> = Vec::with_capacity(event.fields.len());
@@ -91,8 +97,7 @@ pub fn wrap(event: &Event, frame: &Frame) -> Result<Envelope, DropReason> {
     let mut fields_refused = Vec::new();
     let mut data = EventData::of(&event.name, &time, fields.len());
     for (naming, value) in &fields {
-        let ruling = privacy::rule(naming.says, &naming.name, value);
-        if ruling == Ruling::Stays || !data.put(&naming.key, value) {
+        if naming.rule(value) == Ruling::Stays || !data.put(&naming.key, value) {
             fields_refused.push(told(&naming.name));
         }
     }

@@ -1,16 +1,15 @@
-//! What a pass writes down: rejected lines, the local copy of what was sent, the state, the log.
+//! What a pass writes down: rejected lines, the state, the log.
 //!
 //! The log and the state hold counts, statuses and file names, never anything of an event. A rejected
 //! line is the producer's own, kept for the person who owns it, and never leaves the machine.
 
-use crate::batch::{Content, Judged, SHOWN_BYTES_MAX};
+use crate::batch::{Judged, SHOWN_BYTES_MAX};
 use crate::clock::Clock;
 use crate::event::DropReason;
 use crate::fate::Fate;
 use crate::journal::{self, Durable};
 use crate::os;
 use crate::paths::Paths;
-use crate::settings::SentCopy;
 use crate::state::{Last, LastTrouble, State};
 use crate::summary::{Ending, Summary};
 use crate::terminal;
@@ -59,28 +58,6 @@ pub fn rejected(
         &rejections,
         Durable::Now,
     )
-}
-
-/// Copies what was delivered into sent.jsonl, one envelope a line. Losing the copy loses no event, so
-/// a failure is let go.
-pub fn sent(paths: &Paths, copy: SentCopy, lines: &[(&Judged, &Fate)]) {
-    if copy == SentCopy::Off {
-        return;
-    }
-    let envelopes: Vec<&[u8]> = lines
-        .iter()
-        .filter_map(|(line, fate)| match (&line.content, fate) {
-            (Content::Envelope(envelope), Fate::Delivered) => Some(&envelope[..]),
-            _ => None,
-        })
-        .collect();
-    let path = paths.sent();
-    let _ = journal::append(
-        &path,
-        journal::SENT_BYTES_MAX,
-        &envelopes,
-        Durable::Eventually,
-    );
 }
 
 /// Says in the lock file who holds it. Only people read it, so a failure is let go.

@@ -172,6 +172,7 @@ pub mod world;
 pub mod host_settings;
 pub mod schedule;
 
+pub mod copies;
 pub mod journal;
 pub mod ledger;
 pub mod state;

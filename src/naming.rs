@@ -1,7 +1,8 @@
 //! What a field is called on the wire, and what its name says about whether it may leave. The same few
 //! names come with every event of a batch, so each is looked at once.
 
-use crate::privacy::{self, KNOWN, OfName, Policy, snake_case};
+use crate::field::Field;
+use crate::privacy::{self, KNOWN, OfName, Policy, Ruling, snake_case};
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
@@ -19,6 +20,28 @@ pub struct Naming {
     pub rank: usize,
     /// What it says.
     pub says: OfName,
+    /// The last text of this name that leaves.
+    left: LastText,
+}
+
+/// A text that was found to leave. Producers write the same version, platform and agent into event after
+/// event: what left a moment ago need not be looked at again.
+#[derive(Clone, Debug, Default)]
+pub struct LastText(RefCell<Option<String>>);
+
+impl LastText {
+    /// Whether it is this one.
+    pub fn is(&self, text: &str) -> bool {
+        self.0.borrow().as_deref() == Some(text)
+    }
+
+    /// It is this one from now on.
+    pub fn note(&self, text: &str) {
+        let mut last = self.0.borrow_mut();
+        let last = last.get_or_insert_default();
+        last.clear();
+        last.push_str(text);
+    }
 }
 
 impl Naming {
@@ -35,7 +58,21 @@ impl Naming {
                 .find(|(_, known)| *known == name)
                 .map_or(usize::MAX, |(rank, _)| rank),
             says: privacy::judge_name(policy, name),
+            left: LastText::default(),
         }
+    }
+
+    /// Whether a field of this name leaves.
+    pub fn rule(&self, value: &Field) -> Ruling {
+        let text = value.as_str();
+        if text.is_some_and(|text| self.left.is(text)) {
+            return Ruling::Leaves;
+        }
+        let ruling = privacy::rule(self.says, &self.name, value);
+        if let (Some(text), Ruling::Leaves) = (text, ruling) {
+            self.left.note(text);
+        }
+        ruling
     }
 }
 
@@ -85,6 +122,19 @@ mod tests {
         }
         assert!(Rc::ptr_eq(&of("name7"), &of("name7")));
         assert!(!Rc::ptr_eq(&of("name149"), &of("name149")), "bounded");
+    }
+
+    #[test]
+    fn what_left_a_moment_ago_leaves_again_and_nothing_else_does() {
+        let naming = Naming::new("model", &Policy::Default);
+        let rule = |text: &'static str| naming.rule(&Field::Text(text.into()));
+        for _ in 0..2 {
+            assert_eq!(rule("claude"), Ruling::Leaves);
+            assert_eq!(rule("claude"), Ruling::Leaves);
+            assert_eq!(rule("anna@example.org"), Ruling::Stays);
+            assert_eq!(rule("anna@example.org"), Ruling::Stays);
+            assert_eq!(rule(""), Ruling::Leaves);
+        }
     }
 
     #[test]

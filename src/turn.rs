@@ -3,6 +3,7 @@
 //! passes a line without a fate, and what a kill may repeat is what is under way.
 
 use crate::batch::{Batch, Judged};
+use crate::copies::Copies;
 use crate::fate::{self, After, Fate};
 use crate::intake::{self, Intake, More, Taken};
 use crate::ledger;
@@ -44,6 +45,7 @@ pub(crate) struct Turn<'t, 'a, W: World> {
     /// Bytes of this buffer that waited when its turn began.
     waiting: u64,
     under_way: VecDeque<Taking>,
+    copies: Copies,
 }
 
 /// A batch that was taken from its buffer and is not committed.
@@ -63,30 +65,36 @@ impl<'t, 'a, W: World> Turn<'t, 'a, W> {
         intake: &'t mut Intake,
         batches_max: usize,
     ) -> Result<Step> {
-        let waiting = intake.bytes_waiting();
         let mut turn = Turn {
+            waiting: intake.bytes_waiting(),
             round,
             intake,
-            waiting,
             under_way: VecDeque::new(),
+            copies: Copies::default(),
         };
+        let step = turn.take_all_the_way(batches_max);
+        turn.copies.write(turn.round.pass.paths);
+        step
+    }
+
+    fn take_all_the_way(&mut self, batches_max: usize) -> Result<Step> {
         let mut batches_left = batches_max;
         let mut read = None;
         loop {
-            while read.is_none() && batches_left > 0 && turn.has_room() {
+            while read.is_none() && batches_left > 0 && self.has_room() {
                 batches_left -= 1;
-                read = turn
+                read = self
                     .take()
                     .map_or_else(|err| Some(Err(err)), |end| end.map(Ok));
             }
-            let Some(first) = turn.under_way.pop_front() else {
+            let Some(first) = self.under_way.pop_front() else {
                 return read.unwrap_or(Ok(Step::More));
             };
-            if let Some(step) = turn.land(first) {
-                turn.round.summary.noting(read.unwrap_or(Ok(Step::End)));
+            if let Some(step) = self.land(first) {
+                self.round.summary.noting(read.unwrap_or(Ok(Step::End)));
                 return Ok(step);
             }
-            turn.round.show(turn.intake.bytes_waiting());
+            self.round.show(self.intake.bytes_waiting());
         }
     }
 
@@ -172,7 +180,11 @@ impl<'t, 'a, W: World> Turn<'t, 'a, W> {
             _ => After::Ends,
         };
         match self.write_down(&batch, &fates, after) {
-            Ok(()) => stop.map(Step::Stopped),
+            Ok(()) => {
+                let copy = self.round.pass.settings.sent_copy;
+                self.copies.add(batch, &fates, copy);
+                stop.map(Step::Stopped)
+            }
             Err(err) => {
                 while let Some(next) = self.under_way.pop_front() {
                     self.keep(&next.batch);
@@ -226,7 +238,6 @@ impl<'t, 'a, W: World> Turn<'t, 'a, W> {
             .filter(|(_, fate)| **fate == Fate::Kept)
             .map(|(line, _)| &line.bytes[..]);
         buffer.append_again(end, kept)?;
-        ledger::sent(pass.paths, pass.settings.sent_copy, &lines);
         buffer.commit(end)
     }
 

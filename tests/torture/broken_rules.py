@@ -58,15 +58,15 @@ RULES = [
     Rule(
         "kept lines are appended again before the cursor passes",
         "src/turn.rs",
-        "        buffer.append_again(end, kept)?;\n        ledger::sent(pass.paths, pass.settings.sent_copy, &lines);\n        buffer.commit(end)",
-        "        buffer.commit(end)?;\n        ledger::sent(pass.paths, pass.settings.sent_copy, &lines);\n        buffer.append_again(end, kept)",
+        "        buffer.append_again(end, kept)?;\n        buffer.commit(end)",
+        "        buffer.commit(end)?;\n        buffer.append_again(end, kept)",
         STEPS + "crash_points",
     ),
     Rule(
         "batches under way are committed in the order of the buffer",
         "src/turn.rs",
-        "let Some(first) = turn.under_way.pop_front() else {",
-        "let Some(first) = turn.under_way.pop_back() else {",
+        "let Some(first) = self.under_way.pop_front() else {",
+        "let Some(first) = self.under_way.pop_back() else {",
         STEPS + "crash_points",
     ),
     Rule(

@@ -11,6 +11,8 @@ pub struct Case {
     pub events: u64,
     /// How much later the server answers.
     pub delay_ms: u64,
+    /// Connections that ours may have at once.
+    pub lanes: usize,
     pub state: State,
     pub task: Task,
     /// Whom ours is measured against.
@@ -61,6 +63,10 @@ pub fn all(far_ms: u64) -> Vec<Case> {
         rivals: &[Kind::Append],
         ..idle(name, State::Ready, task, 0)
     };
+    let on_one_connection = |name, events, rounds| Case {
+        lanes: 1,
+        ..sending(name, events, 0, rounds)
+    };
     vec![
         idle("nothing", State::Ready, Task::Pass, 0),
         idle("nothing-flush", State::Ready, Task::Flush, 0),
@@ -70,12 +76,13 @@ pub fn all(far_ms: u64) -> Vec<Case> {
         appending("record", Task::Record),
         appending("hook", Task::Hook),
         sending("1", 1, 0, 20),
-        sending("1000", 1_000, 0, 5),
         sending("10000", 10_000, 0, 5),
         sending("150000", 150_000, 0, 3),
         sending("10000-far", 10_000, far_ms, 3),
         sending("150000-far", 150_000, far_ms, 1),
-        sending("1500000", 1_500_000, 0, 1),
+        on_one_connection("1000-one", 1_000, 5),
+        on_one_connection("150000-one", 150_000, 1),
+        on_one_connection("1500000-one", 1_500_000, 1),
     ]
 }
 
@@ -84,6 +91,7 @@ fn sending(name: &'static str, events: u64, delay_ms: u64, rounds: usize) -> Cas
         name,
         events,
         delay_ms,
+        lanes: 20,
         state: State::Ready,
         task: Task::Flush,
         rivals: &[Kind::Peer],
@@ -96,6 +104,9 @@ impl fmt::Display for Case {
         write!(f, "{}", self.name)?;
         if self.delay_ms > 0 {
             write!(f, ", answered {} ms later", self.delay_ms)?;
+        }
+        if self.lanes == 1 {
+            write!(f, ", ours on one connection")?;
         }
         Ok(())
     }

@@ -30,7 +30,7 @@ struct Arguments {
     /// A build of ours, instead of the one made here; several are compared with each other
     #[arg(long, value_name = "[NAME=]PATH")]
     binary: Vec<String>,
-    /// Only these cases, with commas between: the names of the tables, and 1500000
+    /// Only these cases, with commas between: the names of the tables, and 1500000-one
     #[arg(long, value_name = "NAMES", value_delimiter = ',')]
     only: Vec<String>,
     /// Rounds of each case, instead of as many as it has

@@ -134,7 +134,8 @@ impl Home {
         );
         // Beyond the cap of 50 MB the oldest events would be dropped, beyond five minutes the rest would stay.
         let config = format!(
-            r#"{{"connectionString":"{connection}","limits":{{"bufferBytes":2000000000,"deadlineS":3600}}}}"#
+            r#"{{"connectionString":"{connection}","limits":{{"lanes":{},"bufferBytes":2000000000,"deadlineS":3600}}}}"#,
+            case.lanes
         );
         fs::write(self.data().join("config.json"), config)?;
         let mut command = Command::new(stage.programs.join("measure"));

@@ -36,6 +36,7 @@ pub fn judge(outcomes: &[Outcome], ours: &Entrant) -> (String, bool) {
     found.appending(&mut targets);
     found.one_event(&mut targets);
     found.backlog(&mut targets);
+    found.flatness(&mut targets);
     found.far(&mut targets);
     found.account(&mut targets);
     let is_missed = targets
@@ -173,24 +174,24 @@ impl Found<'_> {
             share,
             Bound::AtMost(18.0),
         ));
-        let of = |run: &Run| run.memory_mb;
-        if let Some((one, _)) = self.case("1") {
-            let more = ours.median(of) - one.median(of);
-            targets.push(own(
-                "150000: MB above one event's".into(),
-                more,
-                Bound::AtMost(3.0),
-            ));
+    }
+
+    /// What a backlog's size shows of itself in memory, on one connection.
+    fn flatness(&self, targets: &mut Vec<Target>) {
+        let memory = |name: &str| {
+            let (ours, _) = self.case(name)?;
+            Some(ours.median(|run: &Run| run.memory_mb))
+        };
+        if let (Some(one), Some(many)) = (memory("1"), memory("150000-one")) {
+            let what = "150000-one: MB above one event's".into();
+            targets.push(own(what, many - one, Bound::AtMost(3.0)));
         }
-        let sizes = ["1000", "150000", "1500000"].into_iter();
-        let sizes = sizes
-            .filter_map(|name| self.case(name))
-            .map(|(ours, _)| ours.median(of));
-        let sizes: Vec<f64> = sizes.collect();
+        let sizes = ["1000-one", "150000-one", "1500000-one"];
+        let sizes: Vec<f64> = sizes.into_iter().filter_map(memory).collect();
         if sizes.len() > 1 {
             let spread = sizes.iter().copied().fold(0.0, f64::max)
                 - sizes.iter().copied().fold(f64::INFINITY, f64::min);
-            let what = "1000 to the most: MB of difference";
+            let what = "1000-one to the most: MB of difference";
             targets.push(own(what.into(), spread, Bound::AtMost(1.0)));
         }
     }
