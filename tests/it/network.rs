@@ -315,8 +315,8 @@ fn a_host_that_does_not_exist_is_said_so() {
     );
 }
 
-#[test]
-fn the_whole_backlog_travels_on_one_connection() {
+/// How many connections a backlog of ten batches takes.
+fn connections_for_ten_batches(args: &[&str]) -> usize {
     let sandbox = Sandbox::new();
     let accepted = Arc::new(Mutex::new(0));
     let count = accepted.clone();
@@ -339,9 +339,21 @@ fn the_whole_backlog_travels_on_one_connection() {
             .collect::<String>(),
     );
     sandbox
-        .flush()
+        .run(&[&["--flush"], args].concat())
         .stdout("sent 1,000 events in 10 requests")
         .left("")
         .code(0);
-    assert_eq!(*accepted.lock().unwrap(), 1);
+    let accepted = *accepted.lock().unwrap();
+    accepted
+}
+
+#[test]
+fn in_one_lane_the_whole_backlog_travels_on_one_connection() {
+    assert_eq!(connections_for_ten_batches(&["--lanes", "1"]), 1);
+}
+
+#[test]
+fn ten_batches_deserve_three_connections_at_most() {
+    let connections = connections_for_ten_batches(&[]);
+    assert!((1..=3).contains(&connections), "{connections}");
 }
