@@ -20,8 +20,10 @@ use telemetry_upload::privacy::Policy;
 use telemetry_upload::settings::Limits;
 use telemetry_upload::world;
 
-#[allow(unreachable_pub, reason = "the comparison's, which is a package apart")]
-#[path = "compare/src/data.rs"]
+#[allow(
+    unreachable_pub,
+    reason = "the comparison has it, too, which is a package apart"
+)]
 mod data;
 
 #[global_allocator]

@@ -32,7 +32,7 @@ impl Packer {
             match state.compress_vec(&bytes[read..], &mut packed, FlushCompress::Finish) {
                 Ok(Status::StreamEnd) => return packed,
                 Ok(_) => {}
-                // It cannot fail; should it ever, what comes out is refused and nothing is lost.
+                // It cannot fail with room to write into.
                 Err(_) => return Vec::new(),
             }
         }

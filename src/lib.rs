@@ -90,7 +90,8 @@
 //!
 //! Threads: the lanes', which post while the pass waits for the first of several replies, because waiting
 //! is what a backlog's time is spent on (they know no buffer and decide nothing); the watchdog's
-//! ([`watchdog`]), one for the pass and one for the lookup of a host, because a pass must end whatever DNS,
+//! ([`watchdog`]), one for the pass, one before it for a lock on a network
+//! file system, and one for the lookup of a host, because a pass must end whatever DNS,
 //! TLS or a server does; the emulator's, one a connection, because a scripted hang must not stop its other
 //! clients; and [`schedule`]'s, for the pipes of a scheduler's program, which may hang as well.
 

@@ -40,11 +40,14 @@ pub struct Flight {
     request: UnderWay,
     place: Endpoint,
     since: Duration,
+    bytes: usize,
 }
 
 /// A request that is done.
 struct Answered {
     place: Endpoint,
+    /// Of its body before gzip.
+    bytes: usize,
     took: Duration,
     at: Duration,
     reply: Result<Reply, NoReply>,
@@ -116,9 +119,10 @@ impl<'a, W: World> Requests<'a, W> {
         }
         self.count += 1;
         let (place, since) = (self.route.place().clone(), self.world.elapsed());
-        let request = self.world.begin(&place, &batch.body(&batch.events()));
+        let body = batch.body(&batch.events());
         Some(Flight {
-            request,
+            request: self.world.begin(&place, &body),
+            bytes: body.len(),
             place,
             since,
         })
@@ -149,6 +153,7 @@ impl<'a, W: World> Requests<'a, W> {
         loop {
             let Answered {
                 place,
+                bytes,
                 took,
                 at,
                 reply,
@@ -157,7 +162,9 @@ impl<'a, W: World> Requests<'a, W> {
             let reply = match reply {
                 Ok(reply) => reply,
                 Err(no_reply) => {
-                    self.route.reset();
+                    if place == *self.route.place() {
+                        self.route.reset();
+                    }
                     return judgement(Verdict::Again(Trouble::NoReply(no_reply.why)), None);
                 }
             };
@@ -167,14 +174,17 @@ impl<'a, W: World> Requests<'a, W> {
                 .as_deref()
                 .and_then(|header| retry::retry_after(header, now));
             match verdict::judge(&reply, lines.len()) {
-                // A place we were sent to in an earlier pass may be gone by now.
-                Ok(Verdict::Leave(_)) if self.route.forget_cached() => {
+                // A place we were sent to in an earlier pass may be gone by now, which another batch may have
+                // found out since this one was begun.
+                Ok(Verdict::Leave(_))
+                    if place != *self.route.place() || self.route.forget_cached() =>
+                {
                     visited = vec![self.route.place().clone()];
                 }
                 Ok(verdict) => {
                     if let Verdict::Each(_) = verdict {
                         self.judged = true;
-                        self.pace.replied(took);
+                        self.pace.replied(took, bytes);
                         if let Some(date) = &reply.date {
                             self.clock.compare(date, now);
                         }
@@ -200,6 +210,7 @@ impl<'a, W: World> Requests<'a, W> {
         let Answer { reply, at } = self.world.answer(flight.request);
         Answered {
             place: flight.place,
+            bytes: flight.bytes,
             took: at.saturating_sub(flight.since),
             at,
             reply,
@@ -210,10 +221,12 @@ impl<'a, W: World> Requests<'a, W> {
         self.must_stop(Duration::ZERO).map_or(Ok(()), Err)?;
         self.count += 1;
         let (place, since) = (self.route.place().clone(), self.world.elapsed());
-        let reply = self.world.post(&place, &batch.body(lines));
+        let body = batch.body(lines);
+        let reply = self.world.post(&place, &body);
         let at = self.world.elapsed();
         Ok(Answered {
             place,
+            bytes: body.len(),
             took: at.saturating_sub(since),
             at,
             reply,

@@ -87,7 +87,7 @@ impl<'a, W: World> Round<'a, W> {
             let batches_max = if intakes.is_empty() {
                 usize::MAX
             } else {
-                self.sender.requests.pace.lanes()
+                self.sender.requests.pace.lanes(0)
             };
             match Turn::run(self, &mut intake, batches_max) {
                 Ok(Step::More) => intakes.push_back(intake),

@@ -41,11 +41,14 @@ impl Stop {
         }
     }
 
-    /// Of two reasons to stop the one that asks for the longer pause.
+    /// Of two reasons to stop the one that asks for the longer pause, else the one that ends the pass.
     #[must_use]
     pub fn or_longer(self, other: Stop) -> Stop {
-        let until = |stop: &Stop| stop.not_before().map(|pause| pause.until);
-        if until(&other) > until(&self) {
+        let weight = |stop: &Stop| {
+            let until = stop.not_before().map(|pause| pause.until);
+            (until, stop.ends_the_pass())
+        };
+        if weight(&other) > weight(&self) {
             other
         } else {
             self
@@ -66,7 +69,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_longer_pause_wins() {
+    fn the_longer_pause_wins_then_what_ends_the_pass() {
         let asked = |seconds| {
             let until = DateTime::from_timestamp(seconds, 0);
             Stop::Trouble(Trouble::Status(429), until)
@@ -78,7 +81,10 @@ mod tests {
         check(&unasked, &asked(9), &asked(9));
         check(&asked(9), &asked(8), &asked(9));
         check(&asked(8), &asked(9), &asked(9));
-        check(&unasked, &Stop::Deadline, &unasked);
+        check(&unasked, &Stop::Deadline, &Stop::Deadline);
+        let portal = Stop::Trouble(Trouble::NotBreeze(200), None);
+        check(&unasked, &portal, &portal);
+        check(&portal, &unasked, &portal);
     }
 
     #[test]

@@ -20,8 +20,8 @@ use std::collections::VecDeque;
 /// Batches that wait for each lane: for fewer a connection of its own costs more than it saves.
 const BATCHES_PER_LANE: u64 = 4;
 
-/// Memory of the batches under way: twenty of the usual size take a third of it, and two of the largest
-/// fit.
+/// Memory of the batches under way: twenty of the usual size take half of it; of the largest, three are
+/// under way.
 const UNDER_WAY_BYTES_MAX: usize = 6_000_000;
 
 /// How a turn ends.
@@ -91,6 +91,7 @@ impl<'t, 'a, W: World> Turn<'t, 'a, W> {
                 return read.unwrap_or(Ok(Step::More));
             };
             if let Some(step) = self.land(first) {
+                // What the reading ended with does not matter any more, but for an error, which is told.
                 self.round.summary.noting(read.unwrap_or(Ok(Step::End)));
                 return Ok(step);
             }
@@ -121,7 +122,13 @@ impl<'t, 'a, W: World> Turn<'t, 'a, W> {
     fn lanes(&self, batch: &Batch) -> usize {
         let batches = self.waiting / batch.bytes_in_buffer().max(1);
         let deserved = usize::try_from(1 + batches / BATCHES_PER_LANE).unwrap_or(usize::MAX);
-        deserved.min(self.round.sender.requests.pace.lanes())
+        deserved.min(
+            self.round
+                .sender
+                .requests
+                .pace
+                .lanes(batch.envelope_bytes()),
+        )
     }
 
     /// Takes the next batch, and begins to send it if there are several lanes; or says how the reading
@@ -182,7 +189,7 @@ impl<'t, 'a, W: World> Turn<'t, 'a, W> {
         match self.write_down(&batch, &fates, after) {
             Ok(()) => {
                 let copy = self.round.pass.settings.sent_copy;
-                self.copies.add(batch, &fates, copy);
+                self.copies.add(&batch, &fates, copy);
                 stop.map(Step::Stopped)
             }
             Err(err) => {
@@ -194,7 +201,8 @@ impl<'t, 'a, W: World> Turn<'t, 'a, W> {
         }
     }
 
-    /// Whether the next can be committed with the one before: a pause must not come in between.
+    /// Whether the next can be committed with the one before: a pause should not come in between,
+    /// which would leave those before it uncommitted for so long.
     fn is_next_answered(&mut self) -> bool {
         let next = self.under_way.front_mut();
         let flight = next.and_then(|taking| taking.flight.as_mut());

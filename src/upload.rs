@@ -1,4 +1,4 @@
-//! The only loop: one pass over all buffers of an application.
+//! A pass over all buffers of an application: rounds, until nothing new waits.
 
 use crate::clock::Clock;
 use crate::consent::Consent;

@@ -99,7 +99,8 @@ pub trait World {
             UnderWay::InLane(_) => None,
         }
     }
-    /// Waits for what comes of a request. Who begins several asks in the same order.
+    /// Waits for what comes of a request. Who begins several asks in the same
+    /// order, which [`crate::talk`] counts on.
     fn answer(&self, request: UnderWay) -> Answer {
         match request {
             UnderWay::Done(answer) => answer,

@@ -121,10 +121,11 @@ impl Asked<'_> {
         // There a lock may hang even if it is not waited for.
         let is_far = os::network_file_system(self.paths.data()).is_some();
         let watching_lock = is_far.then(|| self.watch(Limits::default().deadline));
-        let _watching_lock = watching_lock.transpose()?;
+        let watching_lock = watching_lock.transpose()?;
         let Some(held) = entry.take().map_err(failed)? else {
             return Ok(Summary::ended(Ending::Busy));
         };
+        drop(watching_lock);
         let settings = for_person.map_or_else(|| self.settings(), Ok)?;
         let _watchdog = self.watch(settings.limits.deadline)?;
         let world = self.world(&settings)?;

@@ -42,12 +42,12 @@ fn read(mut file: &File, length: u64, bytes_max: u64) -> io::Result<Vec<u8>> {
     // One byte more than expected: where none comes, the file ends there, and need not be asked again.
     let room = usize::try_from(length.min(bytes_max) + 1).map_err(io::Error::other)?;
     let mut bytes = vec![0; room];
-    let read = match file.read(&mut bytes) {
-        Err(err) if err.kind() == io::ErrorKind::Interrupted => 0,
-        read => read?,
+    let (read, is_over) = match file.read(&mut bytes) {
+        Err(err) if err.kind() == io::ErrorKind::Interrupted => (0, false),
+        read => read.map(|read| (read, read as u64 == length))?,
     };
     bytes.truncate(read);
-    if read as u64 != length {
+    if !is_over {
         // One byte more than allowed tells a file of exactly the limit from a longer one.
         let rest_max = (bytes_max + 1).saturating_sub(read as u64);
         file.take(rest_max).read_to_end(&mut bytes)?;

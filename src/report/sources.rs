@@ -34,8 +34,9 @@ pub fn read_application(
     paths: &Paths,
     now: DateTime<Utc>,
 ) -> Result<()> {
-    // Before the copies of what was sent: a pass may take events from here to there meanwhile, and then
-    // they are seen in both, not in neither. For the same reason the newer copy comes before the older.
+    // Before the copies of what was sent, which a pass writes when a buffer's turn ends: what it sends in
+    // between may be in neither for so long. The newer copy comes before the older, so that none is missed
+    // when they change places.
     let policy = Policy::allowing(settings::read_config(paths)?.allow);
     let frame = Frame::new("", app, now, &policy);
     for name in buffer::names(paths)? {

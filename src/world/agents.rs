@@ -101,7 +101,7 @@ impl Agents {
             .header("Content-Encoding", "gzip")
             .header("Accept", "application/json");
         let share = Duration::from_secs(packed.len() as u64 / UPLINK_BYTES_PER_S);
-        // For a request that is configured by itself ureq reads the roots anew.
+        // A request that is configured by itself reads the roots for itself, unless another of this agent has.
         if !share.is_zero() {
             let time_max = self.limits.request_timeout + share;
             request = request.config().timeout_global(Some(time_max)).build();
@@ -182,7 +182,7 @@ fn is_untrusted(err: &Error) -> bool {
 }
 
 /// ureq asks its resolver for every request, pooled connection or not; a pass posts to one or two
-/// hosts, so each is looked up once. It made a pass over 150,000 events three times as fast.
+/// hosts, so each is looked up once. Else a large pass takes three times as long.
 #[derive(Debug, Default)]
 struct OneLookup {
     found: Mutex<Vec<(String, ResolvedSocketAddrs)>>,

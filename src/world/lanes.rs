@@ -36,9 +36,13 @@ impl Lanes {
             return UnderWay::Done(post());
         }
         let (tell, hear) = mpsc::channel();
+        let idle = Arc::clone(&self.idle);
         let job = move || {
+            let answer = post();
+            // Before it is told, so that whoever begins the next one finds this lane.
+            idle.fetch_add(1, Ordering::AcqRel);
             // Nobody may want to know any more: the round has ended over a full disk.
-            let _ = tell.send(post());
+            let _ = tell.send(answer);
         };
         // It cannot fail while `take` is there.
         let _ = self.give.send(Box::new(job));
@@ -46,7 +50,7 @@ impl Lanes {
     }
 
     fn open(&self) -> io::Result<()> {
-        let (take, idle) = (Arc::clone(&self.take), Arc::clone(&self.idle));
+        let take = Arc::clone(&self.take);
         let next = move || {
             let take = take.lock().unwrap_or_else(PoisonError::into_inner);
             take.recv()
@@ -54,7 +58,6 @@ impl Lanes {
         let work = move || {
             while let Ok(job) = next() {
                 job();
-                idle.fetch_add(1, Ordering::AcqRel);
             }
         };
         thread::Builder::new().spawn(work).map(drop)
@@ -93,9 +96,6 @@ mod tests {
                     panic!("it was done by the one that began it")
                 };
                 lane.recv().unwrap();
-            }
-            while lanes.idle.load(Ordering::Acquire) < 3 {
-                thread::yield_now();
             }
             assert_eq!(lanes.idle.load(Ordering::Acquire), 3, "round {round}");
         }

@@ -343,8 +343,8 @@ fn connections_for_ten_batches(args: &[&str]) -> usize {
         .stdout("sent 1,000 events in 10 requests")
         .left("")
         .code(0);
-    let accepted = *accepted.lock().unwrap();
-    accepted
+    let count = accepted.lock().unwrap();
+    *count
 }
 
 #[test]

@@ -217,7 +217,7 @@ fn append_lines(sandbox: &Sandbox, appended: &Appended, run: Run, count: usize) 
 
 fn start(sandbox: &Sandbox, run: Run) -> Child {
     sandbox
-        .command(&[])
+        .command(&["--lanes", "1"])
         .env(
             "APPLICATIONINSIGHTS_CONNECTION_STRING",
             connection_string(sandbox, run),
