@@ -108,6 +108,16 @@ pub fn passed(fates: &[Fate], after: After) -> usize {
     decided + dropped
 }
 
+/// How many lines in front the cursor may pass without anything being written for them.
+pub fn passed_without_room(fates: &[Fate]) -> usize {
+    let needs_none = |fate: &&Fate| match fate {
+        Fate::Delivered => true,
+        Fate::Dropped(reason) => !reason.is_written_down(),
+        Fate::Refused(_) | Fate::Kept => false,
+    };
+    fates.iter().take_while(needs_none).count()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -130,6 +140,19 @@ mod tests {
         check(&[OLD, OLD, KEPT, OLD], 2);
         check(&[SENT, OLD, KEPT, OLD], 2);
         check(&[OLD, OLD], 2);
+    }
+
+    #[test]
+    fn without_room_the_cursor_passes_what_needs_none() {
+        let written_down = Fate::Dropped(DropReason::Torn);
+        for (fates, expected) in [
+            (&[][..], 0),
+            (&[SENT, OLD, SENT], 3),
+            (&[SENT, KEPT, SENT], 1),
+            (&[OLD, written_down, SENT], 1),
+        ] {
+            assert_eq!(passed_without_room(fates), expected, "{fates:?}");
+        }
     }
 
     #[test]

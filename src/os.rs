@@ -24,8 +24,8 @@ pub use folders::{
     create_shared_dir,
 };
 pub use reach::{
-    columns_of_stderr, columns_of_stdout, free_bytes, is_anothers, may_write, mode,
-    network_file_system,
+    columns_of_stderr, columns_of_stdout, connections_max, free_bytes, is_anothers, may_write,
+    mode, network_file_system,
 };
 pub use replacement::Replacement;
 pub use small::{read_decision, read_small, read_up_to};

@@ -1,5 +1,6 @@
 //! How many requests may be under way at once: what the server, and the way to it, bear.
 
+use crate::os;
 use crate::settings::Limits;
 use std::time::Duration;
 
@@ -14,10 +15,10 @@ pub struct Pace {
 }
 
 impl Pace {
-    /// One request at a time, until the first reply.
+    /// One request at a time, until the first reply; then as many as the limits on this process allow, too.
     pub fn new(limits: &Limits) -> Pace {
         Pace {
-            lanes_max: limits.lanes_max,
+            lanes_max: limits.lanes_max.min(os::connections_max()),
             request_timeout: limits.request_timeout,
             quickest: None,
         }

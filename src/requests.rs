@@ -135,6 +135,25 @@ impl<'a, W: World> Requests<'a, W> {
         Some(reply.is_ok_and(|reply| reply.status == 200))
     }
 
+    /// The reason to stop that is in the answer to a request under way, if it is there and is one: others
+    /// must not go on meanwhile, because the server asks for a pause, or refuses us.
+    pub fn stop_in(&self, flight: &mut Flight, sent: usize) -> Option<Stop> {
+        let answer = self.world.look(&mut flight.request)?;
+        let reply = answer.reply.as_ref().ok()?;
+        let asked = self.asked(reply);
+        match (verdict::judge(reply, sent).ok()?, asked) {
+            (Verdict::Leave(trouble), _) | (Verdict::Again(trouble), Some(_)) => {
+                Some(self.stop(trouble, asked))
+            }
+            _ => None,
+        }
+    }
+
+    /// The pause that the server asked for.
+    fn asked(&self, reply: &Reply) -> Option<TimeDelta> {
+        retry::retry_after(reply.retry_after.as_deref()?, self.world.now())
+    }
+
     /// One request, begun already or not, and the redirects it meets.
     ///
     /// # Errors
@@ -169,10 +188,7 @@ impl<'a, W: World> Requests<'a, W> {
                 }
             };
             let now = self.world.now() - self.world.elapsed().saturating_sub(at);
-            let asked = reply
-                .retry_after
-                .as_deref()
-                .and_then(|header| retry::retry_after(header, now));
+            let asked = self.asked(&reply);
             match verdict::judge(&reply, lines.len()) {
                 // A place we were sent to in an earlier pass may be gone by now, which another batch may have
                 // found out since this one was begun.

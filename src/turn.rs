@@ -166,6 +166,8 @@ impl<'t, 'a, W: World> Turn<'t, 'a, W> {
         let (mut stop, mut more) = (None, first.more);
         let mut next = Some(first);
         while let Some(mut taking) = next {
+            let halted = stop.clone().or_else(|| self.stop_under_way());
+            self.requests().halted = halted;
             let sent = self.deliver(&mut taking.batch, taking.flight);
             fates.extend(fate::of_each(&taking.batch, sent.fates));
             batch.join(taking.batch);
@@ -174,7 +176,6 @@ impl<'t, 'a, W: World> Turn<'t, 'a, W> {
                 (Some(stop), Some(further)) => Some(Stop::or_longer(stop, further)),
                 (one, other) => one.or(other),
             };
-            self.requests().halted.clone_from(&stop);
             next = if stop.is_some() || self.is_next_answered() {
                 self.under_way.pop_front()
             } else {
@@ -201,6 +202,15 @@ impl<'t, 'a, W: World> Turn<'t, 'a, W> {
         }
     }
 
+    /// The first reason to stop in the answers that are there by now.
+    fn stop_under_way(&mut self) -> Option<Stop> {
+        let requests = &self.round.sender.requests;
+        self.under_way.iter_mut().find_map(|taking| {
+            let events = taking.batch.events().len();
+            requests.stop_in(taking.flight.as_mut()?, events)
+        })
+    }
+
     /// Whether the next can be committed with the one before: a pause should not come in between,
     /// which would leave those before it uncommitted for so long.
     fn is_next_answered(&mut self) -> bool {
@@ -225,11 +235,17 @@ impl<'t, 'a, W: World> Turn<'t, 'a, W> {
         sender.deliver(batch, flight, attempts_max, &rewrap)
     }
 
-    /// Counts what became of each line of a batch, after everything is durable that must be.
+    /// Counts what became of each line of a batch, after everything is durable that must be. Where there is
+    /// no room for that, the lines in front are committed that need none.
     fn write_down(&mut self, batch: &Batch, fates: &[Fate], after: After) -> Result<()> {
-        let passed = fate::passed(fates, after);
+        let mut passed = fate::passed(fates, after);
         let written = self.commit(batch, fates, passed);
-        let passed = if written.is_ok() { passed } else { 0 };
+        if written.is_err() {
+            passed = fate::passed_without_room(fates);
+            if self.commit(batch, fates, passed).is_err() {
+                passed = 0;
+            }
+        }
         self.round.summary.account(&batch.lines, fates, passed);
         written
     }

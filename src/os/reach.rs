@@ -25,6 +25,11 @@ pub fn free_bytes(path: &Path) -> Option<u64> {
     system::free_bytes(path)
 }
 
+/// Connections, each with a thread of its own, that the limits on this process leave room for; at least one.
+pub fn connections_max() -> usize {
+    system::connections_max()
+}
+
 /// The permission bits of a file or folder; none is set where the system has no such thing.
 pub fn mode(metadata: &Metadata) -> u32 {
     system::mode(metadata)

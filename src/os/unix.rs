@@ -12,6 +12,11 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
+#[path = "unix/reach.rs"]
+mod reach;
+
+pub(super) use reach::*;
+
 pub(super) fn open_nofollow(options: &mut OpenOptions, path: &Path) -> io::Result<File> {
     let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
     let flags = i32::try_from(flags.bits()).map_err(io::Error::other)?;
@@ -233,56 +238,6 @@ pub(super) fn leave_session() -> io::Result<()> {
     let null = File::options().write(true).open("/dev/null")?;
     rustix::stdio::dup2_stdout(&null)?;
     Ok(())
-}
-
-pub(super) fn may_write(path: &Path) -> io::Result<()> {
-    Ok(rustix::fs::access(path, rustix::fs::Access::WRITE_OK)?)
-}
-
-pub(super) fn free_bytes(path: &Path) -> Option<u64> {
-    let found = rustix::fs::statvfs(path).ok()?;
-    Some(found.f_bavail.saturating_mul(found.f_frsize))
-}
-
-pub(super) fn mode(metadata: &Metadata) -> u32 {
-    metadata.mode() & 0o7777
-}
-
-#[cfg(target_os = "linux")]
-pub(super) fn network_file_system(path: &Path) -> Option<&'static str> {
-    /// The numbers of `linux/magic.h`, and of its file systems' own sources.
-    const KNOWN: [(u32, &str); 6] = [
-        (0x6969, "NFS"),
-        (0xFF53_4D42, "CIFS"),
-        (0xFE53_4D42, "SMB"),
-        (0x517B, "SMB"),
-        (0x5346_414F, "AFS"),
-        (0x0102_1997, "9P"),
-    ];
-    let found = rustix::fs::statfs(path).ok()?;
-    let known = KNOWN
-        .iter()
-        .find(|(number, _)| u64::try_from(found.f_type).ok() == Some(u64::from(*number)));
-    known.map(|(_, name)| *name)
-}
-
-#[cfg(not(target_os = "linux"))]
-pub(super) fn network_file_system(_path: &Path) -> Option<&'static str> {
-    None
-}
-
-pub(super) fn columns_of_stdout() -> Option<usize> {
-    columns_of(rustix::stdio::stdout())
-}
-
-pub(super) fn columns_of_stderr() -> Option<usize> {
-    columns_of(rustix::stdio::stderr())
-}
-
-fn columns_of(terminal: impl AsFd) -> Option<usize> {
-    let size = rustix::termios::tcgetwinsize(terminal).ok()?;
-    // A terminal that was never told its size says 0.
-    Some(usize::from(size.ws_col)).filter(|columns| *columns > 0)
 }
 
 #[cfg(target_os = "linux")]

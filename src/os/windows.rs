@@ -142,6 +142,10 @@ pub(super) fn may_write(path: &Path) -> io::Result<()> {
     Ok(())
 }
 
+pub(super) fn connections_max() -> usize {
+    usize::MAX
+}
+
 pub(super) fn free_bytes(_path: &Path) -> Option<u64> {
     None
 }

@@ -246,3 +246,49 @@ fn the_person_is_told_of_each_request_once() {
     );
     assert_eq!(stderr.lines().count(), 100, "{stderr}");
 }
+
+/// A flush of small batches by a shell that sets a limit first.
+fn flush_within(limit: &str) -> (Sandbox, std::process::Output) {
+    // Slow enough for every lane to be opened.
+    let sandbox = small_batches(r#"{"delay_ms":20,"times":"forever"}"#);
+    let script = format!("{limit}; exec \"$0\" --flush");
+    let output = std::process::Command::new("sh")
+        .args(["-c", &script, crate::kit::BINARY])
+        .env_clear()
+        .envs(&sandbox.env)
+        .output()
+        .unwrap();
+    (sandbox, output)
+}
+
+/// Each thread reserves tens of megabytes of address space, and without it the system ends the program.
+#[test]
+fn where_the_address_space_or_the_files_are_few_a_backlog_is_sent_all_the_same() {
+    for limit in ["ulimit -v 24000", "ulimit -n 16"] {
+        let (sandbox, output) = flush_within(limit);
+        let said = String::from_utf8_lossy(&output.stdout);
+        assert_eq!(
+            said, "sent 200 events in 100 requests\n",
+            "{limit}: {output:?}"
+        );
+        each_once(&sandbox, 200);
+    }
+}
+
+/// Else a batch would be tried again, three times and with pauses, although the server asked for an hour.
+#[test]
+fn while_a_server_asks_for_a_pause_no_other_batch_is_tried_again() {
+    let some = r#"{"items":[{"index":0,"statusCode":500,"message":"Internal Server Error"}]}"#;
+    let busy = r#"{"status":429,"headers":{"Retry-After":"3600"}}"#;
+    let script = format!("{{}}\n{}{busy}\n", format!("{some}\n").repeat(19));
+    let limits = r#"{"requestEvents":2,"pauseMs":400}"#;
+    let (sandbox, _) = scripted_and_expecting(&script, 20, limits, PATIENCE);
+    fill(&sandbox, 200);
+    let (code, stdout, _) = sandbox.run(&["--flush"]).outputs();
+    assert_eq!(code, 75, "{stdout}");
+    assert!(stdout.contains("asks for a pause (429)"), "{stdout}");
+    // The first, the twenty that were under way, and one of those should its answer come before the 429.
+    assert!((21..=23).contains(&sandbox.posts()), "{}", sandbox.posts());
+    let _ = sandbox.run(&["--flush"]).outputs();
+    each_once(&sandbox, 200);
+}
