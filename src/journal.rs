@@ -64,7 +64,7 @@ fn append_some(
     // With its newline.
     let fits = |length: u64, line: &[u8]| length + (line.len() as u64) < file_bytes_max;
     if length > 0 && !fits(length, lines[0].as_ref()) {
-        os::rename(path, &older(path))?;
+        begin_generation(path)?;
         file = os::open(path, Open::Append)?;
         length = 0;
     }
@@ -92,6 +92,14 @@ fn append_some(
         }
     }
     Ok(count)
+}
+
+/// Makes what there is the old generation.
+///
+/// # Errors
+/// There is nothing, or it cannot be renamed.
+pub fn begin_generation(path: &Path) -> io::Result<()> {
+    os::rename(path, &older(path))
 }
 
 /// Both generations, the older first.

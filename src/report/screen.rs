@@ -134,7 +134,7 @@ fn notes(reckoning: &Reckoning) -> Lines {
     }
     if reckoning.forgot {
         notes.push(
-            "upload/sent.jsonl keeps the last 2 MB; a store of the emulator's keeps everything"
+            "upload/sent.jsonl keeps the last 0.5 to 2 MB; a store of the emulator's keeps everything"
                 .to_owned(),
         );
     }

@@ -297,7 +297,7 @@ claude         0       2
 version  people  events
 0.9.1         1       2
 
-upload/sent.jsonl keeps the last 2 MB; a store of the emulator's keeps everything
+upload/sent.jsonl keeps the last 0.5 to 2 MB; a store of the emulator's keeps everything
 --- exit 0
 
 "#]]);
