@@ -1,6 +1,6 @@
 //! A data folder on a disk without room.
 
-use crate::full_disk::{Answers, BATCH, Before, Case, Disk, EVENTS};
+use crate::full_disk::{Answers, BATCH, Before, Case, Disk, EVENTS, LANES};
 use crate::kit::{self, BUFFER, Sandbox, Server};
 use crate::reckoning::Reckoning;
 use std::collections::BTreeMap;
@@ -116,7 +116,9 @@ impl Crowded {
 
     fn flush(&self) -> (i32, String) {
         let requests = BATCH.to_string();
+        let lanes = LANES.to_string();
         let args = ["--flush", "--request-events", &requests, "--attempts", "1"];
+        let args = [&args[..], &["--lanes", &lanes]].concat();
         let (code, _, complaints) = self.sandbox.run(&args).outputs();
         (code, complaints)
     }

@@ -32,7 +32,7 @@ const ERRNOS: &[(&[&str], &[&str])] = &[
     ),
     (&["close"], &["EIO", "EINTR", "ENOSPC", "EDQUOT"]),
     (
-        &["statx", "newfstatat", "fstat"],
+        &["statx", "newfstatat", "fstat", "statfs"],
         &["EIO", "EACCES", "ENOENT", "ENOMEM", "ELOOP"],
     ),
     (&["getdents64"], &["EIO", "ENOENT", "ENOMEM"]),

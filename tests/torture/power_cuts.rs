@@ -175,7 +175,9 @@ fn sandbox(disk: &Disk, reached: mpsc::Sender<Moment>) -> (Sandbox, Reckoning) {
 
 fn pass(sandbox: &Sandbox) -> Child {
     let batch = BATCH.to_string();
-    sandbox.spawn(&["--flush", "--request-events", &batch, "--attempts", "1"])
+    // One after the other: at which request the power is cut says what stands on the disk then.
+    let args = ["--flush", "--request-events", &batch, "--attempts", "1"];
+    sandbox.spawn(&[&args[..], &["--lanes", "1"]].concat())
 }
 
 /// How long a pass takes when nothing happens.

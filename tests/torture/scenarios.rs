@@ -10,6 +10,9 @@ pub const MARK: &str = "zebra";
 /// Events in one request.
 pub const BATCH: usize = 3;
 
+/// Events under way at once: buffers of so few batches deserve two lanes at most.
+pub const UNDER_WAY: usize = 2 * BATCH;
+
 /// What the program is meant to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
