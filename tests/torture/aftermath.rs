@@ -4,7 +4,7 @@ use crate::errnos;
 use crate::kit::{BUFFER, Sandbox, Server, event_id};
 use crate::oracle::no_stray_file;
 use crate::reckoning::Reckoning;
-use crate::scenarios::{Kind, MARK, Prepared, Scenario, UNDER_WAY, event};
+use crate::scenarios::{BATCH, Kind, MARK, Prepared, Scenario, event};
 use crate::strace::{Fault, Injection, Traced};
 use serde_json::Value;
 use std::os::unix::process::ExitStatusExt;
@@ -86,8 +86,8 @@ pub fn check(
     let twice = reckoning.account(&accepted, &sandbox.read("upload/rejected.jsonl"));
     let bound = match scenario.kind {
         _ if undisturbed => 0,
-        Kind::Pass => UNDER_WAY,
-        Kind::Detached => 2 * UNDER_WAY,
+        Kind::Pass => BATCH,
+        Kind::Detached => 2 * BATCH,
         Kind::Producer | Kind::ProducerAndPass => 0,
     };
     assert!(twice <= bound, "{twice} twice, at most {bound} may be");
