@@ -5,6 +5,7 @@ use crate::chance::Chance;
 use crate::in_flight::{Arrivals, Run, connection_string};
 use crate::kit::{BUFFER, Sandbox};
 use crate::oracle::{Appended, nothing_is_left};
+use crate::writers::line;
 use std::fs;
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, ExitStatus, Stdio};
@@ -154,6 +155,11 @@ impl Passes {
 
     /// The last pass, to an honest server, and the account of everything.
     pub fn end(mut self, sandbox: &Sandbox, appended: &Appended, slowest: Duration) -> Ended {
+        // It has something to do, and so takes up whatever a kill has left lying about.
+        let line = line("last", 0);
+        appended.intend("last", &line);
+        sandbox.append(line + "\n");
+        appended.done("last");
         let honest = Sandbox::new();
         self.run += 1;
         let place = connection_string(&honest, self.run);
