@@ -78,6 +78,17 @@ fn steps(machine: &Machine, mode: Mode) -> usize {
 }
 
 #[test]
+fn without_an_end_nothing_comes_twice_but_what_a_lost_reply_was_for() {
+    for (width, _, answers) in scenarios_in_widths() {
+        let mut machine = machine(width, &answers);
+        let (done, _) = machine.pass(Mode::Background, |_, _| Fault::None);
+        done.unwrap().unwrap();
+        machine.recover();
+        machine.account(twice_max(0, width, &answers));
+    }
+}
+
+#[test]
 fn an_end_at_any_step_loses_nothing_and_repeats_at_most_the_batches_in_flight() {
     let (mut ends, mut twice) = (0, 0);
     for (width, name, answers) in scenarios_in_widths() {
