@@ -100,6 +100,11 @@ impl Batch {
         self.end = next.end;
     }
 
+    /// How many of its lines are posted.
+    pub fn event_count(&self) -> usize {
+        self.events
+    }
+
     /// Bytes it takes in the buffer.
     pub fn bytes_in_buffer(&self) -> u64 {
         let begin = self

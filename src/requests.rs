@@ -17,8 +17,8 @@ use std::time::Duration;
 
 /// The requests of one pass.
 pub struct Requests<'a, W: World> {
-    world: &'a W,
-    limits: &'a Limits,
+    pub(crate) world: &'a W,
+    pub(crate) limits: &'a Limits,
     may: &'a dyn Fn() -> Consent,
     /// Where requests go.
     pub route: Route,

@@ -5,6 +5,7 @@ use crate::clock::Clock;
 use crate::intake::Intake;
 use crate::news::AllClosed;
 use crate::outlook;
+use crate::requests::Requests;
 use crate::retry;
 use crate::route::Route;
 use crate::send::Sender;
@@ -52,7 +53,9 @@ impl<'a, W: World> Round<'a, W> {
         let mut round = Round {
             pass,
             clock: clock.clone(),
-            sender: Sender::new(pass.world, limits, pass.may, route),
+            sender: Sender {
+                requests: Requests::new(pass.world, limits, pass.may, route),
+            },
             summary,
             attempts_max: limits.attempts_max,
             elsewhere: 0,

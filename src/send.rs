@@ -2,12 +2,9 @@
 //! fate.
 
 use crate::batch::{Batch, Content};
-use crate::consent::Consent;
 use crate::fate::{Blame, Fate, note_each};
 use crate::requests::{Flight, Requests};
 use crate::retry::{self, Next};
-use crate::route::Route;
-use crate::settings::Limits;
 use crate::stop::Stop;
 use crate::verdict::{OfEvent, Refusal, Trouble, Verdict};
 use crate::world::World;
@@ -27,28 +24,12 @@ pub struct Sent {
 pub struct Sender<'a, W: World> {
     /// Its requests.
     pub requests: Requests<'a, W>,
-    world: &'a W,
-    limits: &'a Limits,
 }
 
 /// Builds a line's envelope again, under another time of sending.
 pub type Rewrap<'a> = &'a dyn Fn(&[u8], DateTime<Utc>) -> Option<Vec<u8>>;
 
-impl<'a, W: World> Sender<'a, W> {
-    /// Posts along this route, as long as it may.
-    pub fn new(
-        world: &'a W,
-        limits: &'a Limits,
-        may: &'a dyn Fn() -> Consent,
-        route: Route,
-    ) -> Self {
-        Sender {
-            requests: Requests::new(world, limits, may, route),
-            world,
-            limits,
-        }
-    }
-
+impl<W: World> Sender<'_, W> {
     /// Delivers a batch as far as it goes, with at most `attempts_max` attempts for each request. `flight`
     /// is its first request, if that was begun.
     pub fn deliver(
@@ -153,7 +134,13 @@ impl<'a, W: World> Sender<'a, W> {
             if pending.is_empty() {
                 break;
             }
-            let next = retry::next(self.limits, attempts, attempts_max, asked, self.dice());
+            let next = retry::next(
+                self.requests.limits,
+                attempts,
+                attempts_max,
+                asked,
+                self.dice(),
+            );
             let taken = pending.len() < size;
             if let Some(end) = self.pause_or_end(next, judged.at, trouble, asked, taken) {
                 return end;
@@ -173,11 +160,11 @@ impl<'a, W: World> Sender<'a, W> {
         taken: bool,
     ) -> Option<Part> {
         if let Next::Pause(pause) = next {
-            let pause = (since + pause).saturating_sub(self.world.elapsed());
+            let pause = (since + pause).saturating_sub(self.requests.world.elapsed());
             let stop = self.requests.must_stop(pause);
             if stop.is_none() && !pause.is_zero() {
                 self.requests.pace.paused();
-                self.world.sleep(pause);
+                self.requests.world.sleep(pause);
             }
             return stop.map(Part::Stopped);
         }
@@ -213,7 +200,7 @@ impl<'a, W: World> Sender<'a, W> {
 
     /// Spreads the pauses of many machines; the odd nanoseconds of the clock are random enough.
     fn dice(&self) -> f64 {
-        f64::from(self.world.now().timestamp_subsec_nanos()) / 1e9
+        f64::from(self.requests.world.now().timestamp_subsec_nanos()) / 1e9
     }
 }
 

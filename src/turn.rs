@@ -140,7 +140,7 @@ impl<'t, 'a, W: World> Turn<'t, 'a, W> {
             Taken::Changed => return Ok(Some(Step::Changed)),
         };
         let mut flight = None;
-        if !batch.events().is_empty() {
+        if batch.event_count() > 0 {
             if let Err(err) = self.intake.buffer.arm() {
                 self.keep(&batch);
                 return Err(err);
@@ -206,8 +206,8 @@ impl<'t, 'a, W: World> Turn<'t, 'a, W> {
     fn stop_under_way(&mut self) -> Option<Stop> {
         let requests = &self.round.sender.requests;
         self.under_way.iter_mut().find_map(|taking| {
-            let events = taking.batch.events().len();
-            requests.stop_in(taking.flight.as_mut()?, events)
+            let flight = taking.flight.as_mut()?;
+            requests.stop_in(flight, taking.batch.event_count())
         })
     }
 
@@ -225,7 +225,7 @@ impl<'t, 'a, W: World> Turn<'t, 'a, W> {
     }
 
     fn deliver(&mut self, batch: &mut Batch, flight: Option<Flight>) -> Sent {
-        if batch.events().is_empty() {
+        if batch.event_count() == 0 {
             return Sent::default();
         }
         let rules = self.rules();

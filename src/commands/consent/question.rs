@@ -3,7 +3,7 @@
 use super::steering::Steering;
 use crate::cli::Upload;
 use crate::envelope::{self, Frame};
-use crate::event::{self};
+use crate::event;
 use crate::id;
 use crate::privacy::Policy;
 use crate::settings::Settings;
