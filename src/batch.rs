@@ -16,6 +16,9 @@ const HELD_BYTES_MAX: usize = 1_500_000;
 /// most, so that at least twenty always fit into the file.
 pub const SHOWN_BYTES_MAX: usize = 4096;
 
+/// What an entry of rejected.jsonl takes beside the line itself.
+const REJECTION_BYTES: u64 = 200;
+
 /// One line, judged as far as it can be without the server.
 #[derive(Clone, Debug)]
 pub struct Judged {
@@ -49,8 +52,7 @@ pub struct Batch {
     events: usize,
     envelope_bytes: usize,
     held_bytes: usize,
-    /// Whether one of the lines will be written into rejected.jsonl.
-    written_down: bool,
+    rejected_bytes: u64,
 }
 
 impl Batch {
@@ -62,10 +64,6 @@ impl Batch {
             return false;
         }
         match &line.content {
-            // What has to be written down stands apart from what is posted: should the disk be full,
-            // nothing was posted that the next pass would have to repeat.
-            Content::Drop(reason) if reason.is_written_down() => self.events == 0,
-            Content::Envelope(_) if self.written_down => false,
             Content::Drop(_) => true,
             Content::Envelope(_) if self.events == 0 => true,
             Content::Envelope(envelope) => {
@@ -84,7 +82,10 @@ impl Batch {
                 self.events += 1;
                 self.envelope_bytes += envelope.len();
             }
-            Content::Drop(reason) => self.written_down |= reason.is_written_down(),
+            Content::Drop(reason) if reason.is_written_down() => {
+                self.rejected_bytes += REJECTION_BYTES + 2 * line.bytes.len() as u64;
+            }
+            Content::Drop(_) => {}
         }
         self.held_bytes += line.bytes.len() + usize::try_from(line.at.reach()).unwrap_or_default();
         self.lines.push(line);
@@ -95,7 +96,7 @@ impl Batch {
         self.events += next.events;
         self.envelope_bytes += next.envelope_bytes;
         self.held_bytes += next.held_bytes;
-        self.written_down |= next.written_down;
+        self.rejected_bytes += next.rejected_bytes;
         self.lines.extend(next.lines);
         self.end = next.end;
     }
@@ -112,6 +113,11 @@ impl Batch {
             .first()
             .map_or(self.end.offset, |line| line.at.offset);
         self.end.offset - begin
+    }
+
+    /// Bytes that the lines that are dropped will take in rejected.jsonl, nearly.
+    pub fn rejected_bytes(&self) -> u64 {
+        self.rejected_bytes
     }
 
     /// Bytes of its envelopes.
@@ -251,15 +257,21 @@ mod tests {
     }
 
     #[test]
-    fn what_is_written_down_stands_apart_from_what_is_posted() {
-        let fits = |lines: Vec<Judged>, line: &Judged| of(lines).fits(line, &Limits::default());
-        let (torn, old) = (dropped(DropReason::Torn), dropped(DropReason::TooOld));
-        assert!(fits(vec![torn.clone()], &torn));
-        assert!(fits(vec![torn.clone()], &old));
-        assert!(!fits(vec![torn.clone(), old.clone()], &line(1)));
-        assert!(!fits(vec![line(1)], &torn));
-        assert!(fits(vec![line(1)], &old));
-        assert!(fits(vec![line(1), old], &line(1)));
+    fn rejected_lines_do_not_split_requests() {
+        let lines = (0..200).map(|n| {
+            if n % 2 == 0 {
+                line(1)
+            } else {
+                dropped(DropReason::Torn)
+            }
+        });
+        let batch = of(lines);
+        assert_eq!(
+            (batch.event_count(), batch.rejected_bytes()),
+            (100, 100 * REJECTION_BYTES)
+        );
+        assert!(batch.fits(&dropped(DropReason::Torn), &Limits::default()));
+        assert!(!batch.fits(&line(1), &Limits::default()));
     }
 
     #[test]

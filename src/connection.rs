@@ -190,6 +190,13 @@ impl fmt::Display for Endpoint {
     }
 }
 
+/// The host that an absolute URL names, wherever it leads; to be shown, not to be posted to.
+pub fn host_of(url: &str) -> Option<String> {
+    let uri: Uri = url.trim().parse().ok()?;
+    uri.scheme()?;
+    one_spelling(uri.host()?)
+}
+
 /// A shell file or a YAML value often leaves its quotes on.
 fn unquoted(text: &str) -> &str {
     let inside = |quote| text.strip_prefix(quote)?.strip_suffix(quote);

@@ -54,29 +54,45 @@ pub enum Blame {
     TheEvent,
     /// Ours: it is sent again under the right time.
     OurClock,
+    /// The server does not say what its clock shows: it is kept.
+    Unknown,
 }
 
-/// Writes down each event's fate and returns those to try again.
+/// Events of a request that have no fate yet.
+#[derive(Debug, Default)]
+pub struct Undecided {
+    /// Their indexes into the fates.
+    pub events: Vec<usize>,
+    /// How one of them was refused, perhaps by the fault of others: only halving tells.
+    pub suspected: Option<Refusal>,
+}
+
+/// Writes down each event's fate and returns those that have none yet.
 pub fn note_each(
     fates: &mut [(usize, Fate)],
     pending: &[usize],
     verdicts: Vec<OfEvent>,
     blame: Blame,
-) -> Vec<usize> {
-    let mut again = Vec::new();
+) -> Undecided {
+    let mut undecided = Undecided::default();
     for (index, verdict) in pending.iter().zip(verdicts) {
         fates[*index].1 = match (verdict, blame) {
             (OfEvent::Delivered, _) => Fate::Delivered,
             (OfEvent::Refused(refusal), _)
             | (OfEvent::RefusedForTime(refusal), Blame::TheEvent) => Fate::Refused(refusal),
-            (OfEvent::Kept, _) => Fate::Kept,
+            (OfEvent::Kept, _) | (OfEvent::RefusedForTime(_), Blame::Unknown) => Fate::Kept,
             (OfEvent::Again, _) | (OfEvent::RefusedForTime(_), Blame::OurClock) => {
-                again.push(*index);
+                undecided.events.push(*index);
+                Fate::Kept
+            }
+            (OfEvent::Suspected(refusal), _) => {
+                undecided.events.push(*index);
+                undecided.suspected = Some(refusal);
                 Fate::Kept
             }
         };
     }
-    again
+    undecided
 }
 
 /// Whether this pass reads on behind the batch.

@@ -13,7 +13,7 @@ use crate::paths::Paths;
 use crate::state::{Last, LastTrouble, State};
 use crate::summary::{Ending, Summary};
 use crate::terminal;
-use anyhow::Result;
+use anyhow::{Result, bail};
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde_json::json;
 use std::fs::File;
@@ -58,6 +58,24 @@ pub fn rejected(
         &rejections,
         Durable::Now,
     )
+}
+
+/// Whether the disk has room for this many bytes of rejected lines.
+///
+/// # Errors
+/// It has not.
+pub fn check_room_for_rejected(paths: &Paths, bytes: u64) -> Result<()> {
+    /// For blocks that are begun.
+    const MARGIN_BYTES: u64 = 16 * 1024;
+    // The file never holds more, so no more is ever added to it.
+    let needed = bytes.min(2 * journal::REJECTED_BYTES_MAX) + MARGIN_BYTES;
+    if bytes > 0 && os::free_bytes(&paths.upload()).is_some_and(|free| free < needed) {
+        bail!(
+            "cannot write rejected lines to {}: the disk is full; nothing was sent",
+            paths.rejected().display()
+        );
+    }
+    Ok(())
 }
 
 /// Says in the lock file who holds it. Only people read it, so a failure is let go.

@@ -10,7 +10,7 @@ use crate::route::Route;
 use crate::server_clock::ServerClock;
 use crate::settings::Limits;
 use crate::stop::Stop;
-use crate::verdict::{self, Elsewhere, Trouble, Verdict};
+use crate::verdict::{self, Elsewhere, OfEvent, Trouble, Verdict};
 use crate::world::{Answer, NoReply, Reply, UnderWay, World};
 use chrono::{DateTime, TimeDelta, Utc};
 use std::time::Duration;
@@ -30,8 +30,10 @@ pub struct Requests<'a, W: World> {
     pub pace: Pace,
     /// Why no request may be begun for now; those under way still have their answers.
     pub halted: Option<Stop>,
-    /// Whether the server has judged events in this pass, one by one.
-    pub judged: bool,
+    /// Whether the server has accepted an event in this pass.
+    pub has_accepted: bool,
+    /// Whether it failed for several batches in a row, so that a further one fails for its own sake hardly.
+    pub has_probed_in_vain: bool,
 }
 
 /// The first request of a batch, while it is under way.
@@ -80,7 +82,8 @@ impl<'a, W: World> Requests<'a, W> {
             count: 0,
             pace: Pace::new(limits),
             halted: None,
-            judged: false,
+            has_accepted: false,
+            has_probed_in_vain: false,
         }
     }
 
@@ -142,6 +145,7 @@ impl<'a, W: World> Requests<'a, W> {
         let reply = answer.reply.as_ref().ok()?;
         let asked = self.asked(reply);
         match (verdict::judge(reply, sent).ok()?, asked) {
+            (Verdict::Leave(trouble), None) if trouble.may_be_one_event(self.has_accepted) => None,
             (Verdict::Leave(trouble), _) | (Verdict::Again(trouble), Some(_)) => {
                 Some(self.stop(trouble, asked))
             }
@@ -198,8 +202,8 @@ impl<'a, W: World> Requests<'a, W> {
                     visited = vec![self.route.place().clone()];
                 }
                 Ok(verdict) => {
-                    if let Verdict::Each(_) = verdict {
-                        self.judged = true;
+                    if let Verdict::Each(events) = &verdict {
+                        self.has_accepted |= events.contains(&OfEvent::Delivered);
                         self.pace.replied(took, bytes);
                         if let Some(date) = &reply.date {
                             self.clock.compare(date, now);

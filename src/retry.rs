@@ -65,10 +65,14 @@ pub fn not_before(
         Trouble::NoReply(_)
         | Trouble::Status(_)
         | Trouble::NotBreeze(_)
+        | Trouble::Portal(..)
         | Trouble::Redirected(_) => None,
-        Trouble::Denied(_) | Trouble::WrongEndpoint(_) | Trouble::Misconfigured(_) => {
-            Some(now + HOUR)
-        }
+        // What was accepted, perhaps, must not be sent again with every pass.
+        Trouble::DoesNotAddUp { .. } | Trouble::Unreadable(_) => Some(now + HOUR),
+        Trouble::Denied(_)
+        | Trouble::WrongEndpoint(_)
+        | Trouble::Misconfigured(_)
+        | Trouble::RefusedAlike(_) => Some(now + HOUR),
         Trouble::Quota(_) => next_midnight(now),
     }
 }
@@ -84,32 +88,37 @@ fn next_midnight(now: DateTime<Utc>) -> Option<DateTime<Utc>> {
     Some(tomorrow.and_time(NaiveTime::MIN).and_utc())
 }
 
-/// Reads a Retry-After: seconds, or one of the three HTTP dates (RFC 9110, 5.6.7). Past, zero and
-/// unreadable ones are none.
+/// Reads a Retry-After: seconds, or a date. Of several, which a proxy joins with commas, the longest
+/// counts. Past, zero and unreadable ones are none.
 pub fn retry_after(header: &str, now: DateTime<Utc>) -> Option<TimeDelta> {
-    let header = header.trim();
-    let asked = match header.parse::<f64>() {
-        Ok(seconds) if seconds.is_finite() => {
-            let capped = seconds.clamp(0.0, 86_400.0);
-            TimeDelta::from_std(Duration::from_secs_f64(capped)).ok()?
-        }
-        Ok(_) => return None,
-        Err(_) => http_date(header)? - now,
-    };
+    let in_seconds = header.split(',').filter_map(seconds).max();
+    let asked = in_seconds.or_else(|| Some(http_date(header)? - now))?;
     (asked > TimeDelta::zero()).then_some(asked.min(NOT_BEFORE_MAX))
 }
 
-/// Reads an HTTP date in its three forms: RFC 1123, RFC 850, and C's asctime.
+fn seconds(text: &str) -> Option<TimeDelta> {
+    let seconds: f64 = text.trim().parse().ok()?;
+    // NaN and the infinities are no numbers of seconds; what is left is capped before it is cast.
+    let capped = seconds.is_finite().then(|| seconds.clamp(0.0, 86_400.0))?;
+    TimeDelta::from_std(Duration::from_secs_f64(capped)).ok()
+}
+
+/// Reads an HTTP date in its three forms (RFC 9110, 5.6.7: RFC 1123, RFC 850, and C's asctime), and the two
+/// that servers write instead: RFC 2822 with an offset, and RFC 3339.
 pub fn http_date(text: &str) -> Option<DateTime<Utc>> {
     const FORMS: [&str; 3] = [
         "%a, %d %b %Y %H:%M:%S GMT",
         "%A, %d-%b-%y %H:%M:%S GMT",
         "%a %b %e %H:%M:%S %Y",
     ];
-    FORMS
-        .iter()
-        .find_map(|form| NaiveDateTime::parse_from_str(text.trim(), form).ok())
-        .map(|date| date.and_utc())
+    let text = text.trim();
+    let mut forms = FORMS.iter();
+    let date = forms.find_map(|form| NaiveDateTime::parse_from_str(text, form).ok());
+    let with_offset = || {
+        let date = DateTime::parse_from_rfc2822(text).or_else(|_| text.parse());
+        date.ok().map(|date| date.to_utc())
+    };
+    date.map(|date| date.and_utc()).or_else(with_offset)
 }
 
 #[cfg(test)]
@@ -184,6 +193,13 @@ mod tests {
         check("Friday, 20-Nov-26 12:00:10 GMT", Some(10));
         check("Fri Nov 20 12:00:10 2026", Some(10));
         check("Fri, 20 Nov 2026 11:59:59 GMT", None);
+        check("Fri, 20 Nov 2026 12:00:10 -0000", Some(10));
+        check("Fri, 20 Nov 2026 13:00:10 +0100", Some(10));
+        check("2026-11-20T12:00:10Z", Some(10));
+        check("2026-11-20T13:00:20+01:00", Some(20));
+        check("120, 60", Some(120));
+        check("60,120", Some(120));
+        check("soon, 60", Some(60));
         check("Sat, 20 Nov 2027 12:00:00 GMT", Some(86_400));
         assert_eq!(
             retry_after("0.5", now()),
@@ -209,6 +225,9 @@ mod tests {
         check(Trouble::Status(503), None);
         check(Trouble::NotBreeze(200), None);
         check(Trouble::Redirected(String::new()), None);
+        check(Trouble::Portal(302, None), None);
+        check(Trouble::Unreadable(200), Some("2026-11-20T13:00:00Z"));
+        check(Trouble::RefusedAlike(413), Some("2026-11-20T13:00:00Z"));
         check(Trouble::Denied(401), Some("2026-11-20T13:00:00Z"));
         check(Trouble::WrongEndpoint(404), Some("2026-11-20T13:00:00Z"));
         check(

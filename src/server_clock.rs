@@ -16,6 +16,11 @@ pub struct ServerClock {
 }
 
 impl ServerClock {
+    /// Whether any reply said what it shows.
+    pub fn is_known(&self) -> bool {
+        self.confirms_ours || self.has_differed
+    }
+
     /// Reads the `Date` of a reply that came at this time by our clock.
     pub fn compare(&mut self, date: &str, now: DateTime<Utc>) {
         let ahead = clock::ahead(date, now);

@@ -54,6 +54,8 @@ pub struct Summary {
     pub pause_overridden: Option<DateTime<Utc>>,
     /// How it ended.
     pub ending: Ending,
+    /// Why events stay that the pass went past, in words.
+    pub kept_because: Option<String>,
     /// What could not be done, one sentence each.
     pub problems: Vec<String>,
 }
@@ -98,6 +100,12 @@ impl Summary {
             .ok()
     }
 
+    /// Why lines stay although the pass went on; nothing if none does, or the ending says it.
+    fn reason_kept(&self) -> Option<&str> {
+        let is_done = self.ending == Ending::Done && self.kept > 0;
+        self.kept_because.as_deref().filter(|_| is_done)
+    }
+
     /// Counts a dropped line under its reason.
     fn drop_line(&mut self, reason: DropReason) {
         *self.dropped.entry(reason.key()).or_default() += 1;
@@ -134,6 +142,7 @@ impl Summary {
             *self.fields_refused.entry(name).or_default() += count;
         }
         self.ending = later.ending;
+        self.kept_because = later.kept_because.or(self.kept_because.take());
         for problem in later.problems {
             if !self.problems.contains(&problem) {
                 self.problems.push(problem);
@@ -192,7 +201,7 @@ impl Summary {
     pub fn trouble(&self) -> Option<&str> {
         match &self.ending {
             Ending::Later(why) | Ending::Misconfigured(why) => Some(why),
-            _ => self.problems.first().map(String::as_str),
+            _ => (self.problems.first().map(String::as_str)).or_else(|| self.reason_kept()),
         }
     }
 
@@ -237,6 +246,9 @@ impl Summary {
         if let Ending::Later(why) | Ending::Misconfigured(why) | Ending::Off(why) = &self.ending {
             let _ = write!(line, ": {why}");
         }
+        if let Some(why) = self.reason_kept() {
+            let _ = write!(line, ": {why}");
+        }
         if let Some(until) = &self.pause_overridden {
             let _ = write!(line, "; did not wait until {}", minute(until));
         }
@@ -255,7 +267,7 @@ impl Summary {
     pub fn json(&self, tense: Tense) -> Value {
         let (ending, reason) = match &self.ending {
             Ending::Done | Ending::Nothing if !self.problems.is_empty() => ("failed", None),
-            Ending::Done => ("done", None),
+            Ending::Done => ("done", self.kept_because.as_ref()),
             Ending::Nothing => ("nothing", None),
             Ending::Off(rule) => ("off", Some(rule)),
             Ending::Busy => ("busy", None),

@@ -10,12 +10,13 @@ use crate::ledger;
 use crate::requests::{Flight, Requests};
 use crate::round::Round;
 use crate::rules::Rules;
-use crate::send::Sent;
+use crate::send::{End, Sent};
 use crate::state::State;
 use crate::stop::Stop;
 use crate::world::World;
 use anyhow::Result;
 use std::collections::VecDeque;
+use std::ops::RangeBounds;
 
 /// Batches that wait for each lane: for fewer a connection of its own costs more than it saves.
 const BATCHES_PER_LANE: u64 = 4;
@@ -44,7 +45,10 @@ pub(crate) struct Turn<'t, 'a, W: World> {
     intake: &'t mut Intake,
     /// Bytes of this buffer that waited when its turn began.
     waiting: u64,
+    batches_left: usize,
     under_way: VecDeque<Taking>,
+    /// How the reading ended, once it has.
+    read: Option<Result<Step>>,
     copies: Copies,
 }
 
@@ -53,6 +57,24 @@ struct Taking {
     batch: Batch,
     more: More,
     flight: Option<Flight>,
+}
+
+/// A batch whose delivery has ended.
+struct Landed {
+    batch: Batch,
+    more: More,
+    sent: Sent,
+}
+
+impl Landed {
+    fn is_stopped(&self) -> bool {
+        matches!(self.sent.end, End::Stopped(_))
+    }
+
+    /// Whether the server accepted an event of it, and asked for no pause.
+    fn is_accepted(&self) -> bool {
+        !self.is_stopped() && self.sent.is_accepted_in_part()
+    }
 }
 
 impl<'t, 'a, W: World> Turn<'t, 'a, W> {
@@ -69,34 +91,41 @@ impl<'t, 'a, W: World> Turn<'t, 'a, W> {
             waiting: intake.bytes_waiting(),
             round,
             intake,
+            batches_left: batches_max,
             under_way: VecDeque::new(),
+            read: None,
             copies: Copies::default(),
         };
-        let step = turn.take_all_the_way(batches_max);
+        let step = turn.take_all_the_way();
         turn.copies.write(turn.round.pass.paths);
         step
     }
 
-    fn take_all_the_way(&mut self, batches_max: usize) -> Result<Step> {
-        let mut batches_left = batches_max;
-        let mut read = None;
+    fn take_all_the_way(&mut self) -> Result<Step> {
         loop {
-            while read.is_none() && batches_left > 0 && self.has_room() {
-                batches_left -= 1;
-                read = self
-                    .take()
-                    .map_or_else(|err| Some(Err(err)), |end| end.map(Ok));
-            }
+            while self.batches_left > 0 && self.has_room() && self.read_on() {}
             let Some(first) = self.under_way.pop_front() else {
-                return read.unwrap_or(Ok(Step::More));
+                return self.read.take().unwrap_or(Ok(Step::More));
             };
             if let Some(step) = self.land(first) {
                 // What the reading ended with does not matter any more, but for an error, which is told.
+                let read = self.read.take();
                 self.round.summary.noting(read.unwrap_or(Ok(Step::End)));
                 return Ok(step);
             }
             self.round.show(self.intake.bytes_waiting());
         }
+    }
+
+    /// Takes the next batch, unless the reading has ended; whether it may go on.
+    fn read_on(&mut self) -> bool {
+        if self.read.is_none() {
+            self.batches_left = self.batches_left.saturating_sub(1);
+            self.read = self
+                .take()
+                .map_or_else(|err| Some(Err(err)), |end| end.map(Ok));
+        }
+        self.read.is_none()
     }
 
     /// Whether one more may be under way. None may while the server, or the way to it, has trouble with
@@ -141,11 +170,10 @@ impl<'t, 'a, W: World> Turn<'t, 'a, W> {
         };
         let mut flight = None;
         if batch.event_count() > 0 {
-            if let Err(err) = self.intake.buffer.arm() {
+            if let Err(err) = self.prepare_to_post(&batch) {
                 self.keep(&batch);
                 return Err(err);
             }
-            State::reserve(self.round.pass.paths);
             if self.lanes(&batch) > 1 {
                 flight = self.requests().begin(&batch);
             }
@@ -158,24 +186,37 @@ impl<'t, 'a, W: World> Turn<'t, 'a, W> {
         Ok((more == More::No).then_some(Step::End))
     }
 
+    /// Makes sure, as far as can be known, that what becomes of the batch can be written down: else every
+    /// pass would post it again.
+    fn prepare_to_post(&mut self, batch: &Batch) -> Result<()> {
+        self.intake.buffer.arm()?;
+        let paths = self.round.pass.paths;
+        State::reserve(paths);
+        ledger::check_room_for_rejected(paths, batch.rejected_bytes())
+    }
+
     /// Settles the fates of a batch, and of those behind it that have their answers by now, and writes
     /// their end down, with one commit; says how the turn ends, if it does. A stop ends it for all that
     /// are under way: what the server has taken of them is committed with the rest.
     fn land(&mut self, first: Taking) -> Option<Step> {
         let (mut batch, mut fates) = (Batch::default(), Vec::new());
-        let (mut stop, mut more) = (None, first.more);
+        let (mut stop, mut more): (Option<Stop>, More) = (None, first.more);
         let mut next = Some(first);
-        while let Some(mut taking) = next {
+        while let Some(taking) = next {
             let halted = stop.clone().or_else(|| self.stop_under_way());
             self.requests().halted = halted;
-            let sent = self.deliver(&mut taking.batch, taking.flight);
-            fates.extend(fate::of_each(&taking.batch, sent.fates));
-            batch.join(taking.batch);
-            more = taking.more;
-            stop = match (stop, sent.stop) {
-                (Some(stop), Some(further)) => Some(Stop::or_longer(stop, further)),
-                (one, other) => one.or(other),
-            };
+            let landed = self.deliver(taking, self.round.attempts_max);
+            for landed in self.go_past_poison(landed) {
+                if let End::Stopped(further) = landed.sent.end {
+                    stop = Some(match stop {
+                        Some(stop) => Stop::or_longer(stop, further),
+                        None => further,
+                    });
+                }
+                fates.extend(fate::of_each(&landed.batch, landed.sent.fates));
+                batch.join(landed.batch);
+                more = landed.more;
+            }
             next = if stop.is_some() || self.is_next_answered() {
                 self.under_way.pop_front()
             } else {
@@ -202,6 +243,78 @@ impl<'t, 'a, W: World> Turn<'t, 'a, W> {
         }
     }
 
+    /// Where the requests of a batch keep failing although the server answers, one of its events may be the
+    /// reason, and must not block what is behind it. If the server accepts a half of the batch, or the next
+    /// one, the event is found by halving and stays kept. At most two requests are spent on a server that is
+    /// down for everybody, and no more in the same pass. Returns the batch and those that were tried with it.
+    fn go_past_poison(&mut self, first: Landed) -> Vec<Landed> {
+        let End::Suspected(trouble, _) = first.sent.end.clone() else {
+            return vec![first];
+        };
+        let mut landed = vec![first];
+        let is_at_work = !self.requests().has_probed_in_vain && self.is_at_work(&mut landed);
+        self.requests().has_probed_in_vain |= !is_at_work;
+        for landed in &mut landed {
+            if !matches!(landed.sent.end, End::Suspected(..)) {
+                continue;
+            }
+            if is_at_work {
+                self.isolate(landed);
+            } else {
+                let stop = self.requests().stop(trouble.clone(), None);
+                landed.sent.end = End::Stopped(stop);
+            }
+        }
+        if is_at_work {
+            self.round.summary.kept_because = Some(trouble.to_string());
+        }
+        landed
+    }
+
+    /// Whether the server accepts a half of the first batch, or else the next one, which lands with it. The
+    /// half comes first, because a kill repeats what is not committed: one batch, not two.
+    fn is_at_work(&mut self, landed: &mut Vec<Landed>) -> bool {
+        let half = landed[0].sent.suspected().len() / 2;
+        if self.accepts(&mut landed[0], half..) {
+            return true;
+        }
+        while !landed.iter().any(Landed::is_stopped)
+            && let Some(next) = self.next_under_way()
+        {
+            // What a flight brought may be as old as the trouble.
+            let attempts_max = if next.flight.is_some() { 2 } else { 1 };
+            let next = self.deliver(next, attempts_max);
+            let (has_events, is_accepted) = (next.batch.event_count() > 0, next.is_accepted());
+            landed.push(next);
+            if has_events {
+                return is_accepted;
+            }
+        }
+        self.accepts(&mut landed[0], ..half)
+    }
+
+    /// Whether the server accepts this part of the suspected events. One event alone has been tried already.
+    fn accepts(&mut self, landed: &mut Landed, part: impl RangeBounds<usize>) -> bool {
+        let suspected = landed.sent.suspected();
+        let bounds = (part.start_bound().cloned(), part.end_bound().cloned());
+        if suspected.len() < 2 {
+            return false;
+        }
+        let part = suspected[bounds].to_vec();
+        let rules = self.rules();
+        let rewrap = |line: &[u8], now| intake::rewrap(line, now, &rules);
+        let sender = &mut self.round.sender;
+        sender.probe(&mut landed.batch, &mut landed.sent, &part, &rewrap)
+    }
+
+    /// The batch behind those that landed, read now if none is under way.
+    fn next_under_way(&mut self) -> Option<Taking> {
+        if self.under_way.is_empty() {
+            self.read_on();
+        }
+        self.under_way.pop_front()
+    }
+
     /// The first reason to stop in the answers that are there by now.
     fn stop_under_way(&mut self) -> Option<Stop> {
         let requests = &self.round.sender.requests;
@@ -224,15 +337,26 @@ impl<'t, 'a, W: World> Turn<'t, 'a, W> {
         &mut self.round.sender.requests
     }
 
-    fn deliver(&mut self, batch: &mut Batch, flight: Option<Flight>) -> Sent {
-        if batch.event_count() == 0 {
-            return Sent::default();
-        }
+    fn deliver(&mut self, taking: Taking, attempts_max: u32) -> Landed {
+        let Taking {
+            mut batch,
+            more,
+            flight,
+        } = taking;
         let rules = self.rules();
         let rewrap = |line: &[u8], now| intake::rewrap(line, now, &rules);
-        let attempts_max = self.round.attempts_max;
         let sender = &mut self.round.sender;
-        sender.deliver(batch, flight, attempts_max, &rewrap)
+        let sent = sender.deliver(&mut batch, flight, attempts_max, &rewrap);
+        Landed { batch, more, sent }
+    }
+
+    fn isolate(&mut self, landed: &mut Landed) {
+        let halted = self.stop_under_way();
+        self.requests().halted = halted;
+        let rules = self.rules();
+        let rewrap = |line: &[u8], now| intake::rewrap(line, now, &rules);
+        let sender = &mut self.round.sender;
+        sender.isolate(&mut landed.batch, &mut landed.sent, &rewrap);
     }
 
     /// Counts what became of each line of a batch, after everything is durable that must be. Where there is

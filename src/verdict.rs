@@ -4,9 +4,10 @@
 //! Sources: Application Insights' `ENDPOINT-PROTOCOL.md`, the swagger of `Monitor.Exporters` v2.1,
 //! and answers of the real service in public issues.
 
+use crate::connection;
+use crate::wording::counted;
 use crate::world::Reply;
-use serde::Deserialize;
-use serde::de::IgnoredAny;
+use serde_json::Value;
 use std::fmt;
 
 /// What a reply means for the batch it answers.
@@ -35,6 +36,8 @@ pub enum OfEvent {
     Refused(Refusal),
     /// Refused for its time alone; not its own fault if our clock is wrong.
     RefusedForTime(Refusal),
+    /// Refused in a reply that accepted nothing, for a reason that may be the request's: only halving tells.
+    Suspected(Refusal),
     /// Not taken; may be within seconds.
     Again,
     /// Not taken; not in this pass.
@@ -59,15 +62,32 @@ pub enum Trouble {
     Status(u16),
     /// A 2xx whose body is not Breeze's: a captive portal or a proxy.
     NotBreeze(u16),
+    /// A 2xx whose body is over the limit, or in an encoding or a form that this program cannot read.
+    Unreadable(u16),
+    /// A body in Breeze's form whose counts contradict each other.
+    DoesNotAddUp {
+        /// The status it came with.
+        status: u16,
+        /// Events in the request.
+        sent: usize,
+        /// Events that the server says it accepted.
+        accepted: u64,
+        /// Entries of its list of errors.
+        errors: usize,
+    },
     /// 401, 403.
     Denied(u16),
     /// 402, 439: the daily quota is used up.
     Quota(u16),
     /// 404, 405: this is not the ingestion endpoint.
     WrongEndpoint(u16),
-    /// Every event was refused alike, and not by its own fault: the key or the stamp is wrong.
+    /// Every event was refused alike, and the server's words name the instrumentation key.
     Misconfigured(String),
-    /// 301, 302, 303, or a redirect that may not be followed.
+    /// 400 or 413 for the whole batch, and for its first and its last event alone.
+    RefusedAlike(u16),
+    /// 301, 302, 303, 511: the network answered, and points to this host.
+    Portal(u16, Option<String>),
+    /// 307 or 308 to a place that may not be followed, or another 3xx.
     Redirected(String),
 }
 
@@ -84,9 +104,10 @@ impl Trouble {
     /// What would help.
     pub fn cure(&self) -> Cure {
         match self {
-            Trouble::Denied(_) | Trouble::WrongEndpoint(_) | Trouble::Misconfigured(_) => {
-                Cure::Configuration
-            }
+            Trouble::Denied(_)
+            | Trouble::WrongEndpoint(_)
+            | Trouble::Misconfigured(_)
+            | Trouble::RefusedAlike(_) => Cure::Configuration,
             _ => Cure::Time,
         }
     }
@@ -95,6 +116,20 @@ impl Trouble {
     /// are the endpoint's word about us.
     pub fn is_about_the_batch(&self) -> bool {
         matches!(self, Trouble::NoReply(_) | Trouble::Status(408 | 500..=599))
+    }
+
+    /// Whether one event of the batch may be the reason. Access, quota and unknown statuses count only if
+    /// the server has accepted other events in this pass: then they are not about every request.
+    pub fn may_be_one_event(&self, has_accepted_others: bool) -> bool {
+        match self {
+            Trouble::Status(408 | 500..=599) => true,
+            Trouble::Status(429) => false,
+            Trouble::Status(_)
+            | Trouble::Denied(_)
+            | Trouble::Quota(_)
+            | Trouble::WrongEndpoint(_) => has_accepted_others,
+            _ => false,
+        }
     }
 }
 
@@ -107,6 +142,20 @@ impl fmt::Display for Trouble {
             Trouble::NotBreeze(status) => write!(
                 f,
                 "something answered {status}, but not as Application Insights does; a login page of the network, perhaps"
+            ),
+            Trouble::Unreadable(status) => write!(
+                f,
+                "the server answered {status} with a body that cannot be read: over 256 KB, or in an unknown form or encoding"
+            ),
+            Trouble::DoesNotAddUp {
+                status,
+                sent,
+                accepted,
+                errors,
+            } => write!(
+                f,
+                "the server answered {status} with a reply that does not add up: {sent} sent, {accepted} accepted, {}",
+                counted(*errors as u64, "error")
             ),
             Trouble::Denied(status) => write!(
                 f,
@@ -125,33 +174,25 @@ impl fmt::Display for Trouble {
                     "every event was refused alike: {why}; check the connection string"
                 )
             }
+            Trouble::RefusedAlike(413) => write!(
+                f,
+                "every event was refused alike: status 413, too large, even for one event; check whether a proxy or gateway limits the size of requests"
+            ),
+            Trouble::RefusedAlike(status) => write!(
+                f,
+                "every event was refused alike: status {status} without a word why; check the connection string"
+            ),
+            Trouble::Portal(status, host) => {
+                write!(f, "the network answered {status}")?;
+                match host {
+                    Some(host) => write!(f, " and points to {host}")?,
+                    None => write!(f, " instead of Application Insights")?,
+                }
+                write!(f, "; a captive portal, perhaps: log in with a browser")
+            }
             Trouble::Redirected(why) => write!(f, "a redirect was not followed: {why}"),
         }
     }
-}
-
-/// Breeze's reply body. Unknown fields are its own business; with them flattened serde insists on an
-/// object, and without `[2,2,[]]` would be a body, too.
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Body {
-    items_received: usize,
-    items_accepted: usize,
-    #[serde(default)]
-    errors: Option<Vec<Fault>>,
-    #[serde(flatten)]
-    _others: IgnoredAny,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Fault {
-    index: usize,
-    status_code: u16,
-    #[serde(default)]
-    message: Option<String>,
-    #[serde(flatten)]
-    _others: IgnoredAny,
 }
 
 /// Judges the reply to a request of `sent` events.
@@ -159,85 +200,236 @@ struct Fault {
 /// # Errors
 /// Where to post it instead, if the server says so.
 pub fn judge(reply: &Reply, sent: usize) -> Result<Verdict, Elsewhere> {
-    match faults(reply, sent) {
-        Some(faults) => judge_each(reply.status, &faults, sent),
-        None => judge_status(reply),
+    match Body::read(reply, sent) {
+        Body::Items(items) => judge_each(reply, &items),
+        Body::DoesNotAddUp { accepted, errors } if accepted > 0 || is_success(reply.status) => {
+            Ok(Verdict::Leave(Trouble::DoesNotAddUp {
+                status: reply.status,
+                sent,
+                accepted,
+                errors,
+            }))
+        }
+        Body::Unreadable if is_success(reply.status) => {
+            Ok(Verdict::Leave(Trouble::Unreadable(reply.status)))
+        }
+        Body::DoesNotAddUp { .. } | Body::Unreadable | Body::Foreign => judge_status(reply),
     }
 }
 
-/// The faults the body lists, if it is Breeze's and adds up. A body that does not (an index out of
-/// range or twice, counts that differ) is not believed; the status is.
-fn faults(reply: &Reply, sent: usize) -> Option<Vec<Fault>> {
-    let body: Body = serde_json::from_slice(&reply.body).ok()?;
-    let faults = body.errors.unwrap_or_default();
-    let mut listed = vec![false; sent];
-    for fault in &faults {
-        let seen = listed.get_mut(fault.index)?;
-        if std::mem::replace(seen, true) {
-            return None;
+/// The two counts that every body of Breeze's has.
+const COUNTS: [&str; 2] = ["itemsReceived", "itemsAccepted"];
+
+/// What the body of a reply says.
+enum Body {
+    /// For each event of the request the fault that is listed for it; `None` is accepted.
+    Items(Vec<Option<Fault>>),
+    /// It is Breeze's, and contradicts itself.
+    DoesNotAddUp { accepted: u64, errors: usize },
+    /// It may be Breeze's, and cannot be understood.
+    Unreadable,
+    /// It is empty, or not Breeze's.
+    Foreign,
+}
+
+/// One entry of the list of errors.
+struct Fault {
+    status: u16,
+    message: String,
+}
+
+impl Body {
+    fn read(reply: &Reply, sent: usize) -> Body {
+        const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+        let text = &reply.body[..];
+        let text = text.strip_prefix(BYTE_ORDER_MARK).unwrap_or(text);
+        if reply.is_unreadable {
+            return Body::Unreadable;
+        }
+        if !text.trim_ascii_start().starts_with(b"{") {
+            return Body::Foreign;
+        }
+        let body: Value = serde_json::from_slice(text).unwrap_or_default();
+        let counts = COUNTS.map(|name| number(&body, name));
+        let [Some(received), Some(accepted)] = counts else {
+            let words = String::from_utf8_lossy(text).to_lowercase();
+            let are_named = COUNTS
+                .iter()
+                .any(|name| words.contains(&name.to_lowercase()));
+            return if are_named {
+                Body::Unreadable
+            } else {
+                Body::Foreign
+            };
+        };
+        let errors = match field(&body, "errors") {
+            Some(Value::Array(errors)) => &errors[..],
+            _ => &[],
+        };
+        // "All accepted" under a status that says otherwise.
+        if errors.is_empty() && !is_success(reply.status) {
+            return Body::Foreign;
+        }
+        let mut items: Vec<Option<Fault>> = (0..sent).map(|_| None).collect();
+        for error in errors {
+            let index = number(error, "index").and_then(|index| usize::try_from(index).ok());
+            // An index that no event has tells nothing about the others, as long as the counts add up.
+            let Some(item) = index.and_then(|index| items.get_mut(index)) else {
+                continue;
+            };
+            let fault = Fault::read(error);
+            if item.as_ref().is_none_or(|listed| fault.is_worse(listed)) {
+                *item = Some(fault);
+            }
+        }
+        // Whether the service counts a sampled-out item as accepted is not documented: both add up.
+        let listed = items.iter().flatten().count() as u64;
+        let sampled_out = items.iter().flatten().filter(|it| it.is_success()).count() as u64;
+        let sums = [listed, listed - sampled_out].map(|refused| accepted.checked_add(refused));
+        let sent = sent as u64;
+        if received == sent && sums.contains(&Some(sent)) {
+            Body::Items(items)
+        } else {
+            let errors = errors.len();
+            Body::DoesNotAddUp { accepted, errors }
         }
     }
-    // Whether the service counts a sampled-out item as accepted is not documented: both add up.
-    let refused = faults
-        .iter()
-        .filter(|fault| fault.status_code != 206)
-        .count();
-    let counts = [
-        body.items_accepted.checked_add(faults.len()),
-        body.items_accepted.checked_add(refused),
-    ];
-    let complete = body.items_received == sent && counts.contains(&Some(sent));
-    // "All accepted" under a status that says otherwise is not believed.
-    let credible = (200..300).contains(&reply.status) || !faults.is_empty();
-    (complete && credible).then_some(faults)
 }
 
-fn judge_each(status: u16, faults: &[Fault], sent: usize) -> Result<Verdict, Elsewhere> {
-    let all = faults.len() == sent && sent > 0;
-    if all && let Some(location) = faults.iter().find_map(stamp_location) {
-        return Err(Elsewhere(location));
+/// A field by its name, in any letter case.
+fn field<'a>(object: &'a Value, name: &str) -> Option<&'a Value> {
+    let mut fields = object.as_object()?.iter();
+    let found = fields.find(|(known, _)| known.eq_ignore_ascii_case(name));
+    found.map(|(_, value)| value)
+}
+
+/// A field that is a number, or a text that is one.
+fn number(object: &Value, name: &str) -> Option<u64> {
+    let value = field(object, name)?;
+    let in_text = || value.as_str()?.trim().parse().ok();
+    value.as_u64().or_else(in_text)
+}
+
+impl Fault {
+    fn read(error: &Value) -> Fault {
+        let status = number(error, "statusCode").and_then(|status| u16::try_from(status).ok());
+        let message = field(error, "message").and_then(Value::as_str);
+        Fault {
+            // Without a status it is an unknown one.
+            status: status.unwrap_or_default(),
+            message: message.unwrap_or_default().to_owned(),
+        }
     }
-    let alike = faults
-        .windows(2)
-        .all(|pair| message(&pair[0]) == message(&pair[1]));
-    if all && alike && faults[0].status_code == 400 && !is_own_fault(&faults[0]) {
-        return Ok(Verdict::Leave(Trouble::Misconfigured(known(message(
-            &faults[0],
-        )))));
+
+    /// 206 "Telemetry sampled out."
+    fn is_success(&self) -> bool {
+        is_success(self.status)
     }
-    let mut verdicts = vec![OfEvent::Delivered; sent];
-    for fault in faults {
-        verdicts[fault.index] = judge_one(fault);
+
+    fn is_worse(&self, other: &Fault) -> bool {
+        let badness = |fault: &Fault| match fault.status {
+            200..=299 => 0,
+            status if is_retriable(status) => 1,
+            400 if fault.is_own() => 4,
+            400 | 413 => 3,
+            _ => 2,
+        };
+        badness(self) > badness(other)
     }
-    let none_taken = verdicts
-        .iter()
-        .all(|verdict| matches!(verdict, OfEvent::Again | OfEvent::Kept));
-    if all && none_taken && !(200..300).contains(&status) {
-        return Ok(judge_bare_status(status));
+
+    /// Breeze's codes 100 to 109 fault one field of the event (too long, bad time, wrong type, missing),
+    /// and "must not exceed" its size.
+    fn is_own(&self) -> bool {
+        let code = self
+            .message
+            .split_once(':')
+            .and_then(|(code, _)| code.trim().parse::<u16>().ok());
+        code.is_some_and(|code| (100..=109).contains(&code))
+            || self.message.contains("must not exceed")
+    }
+
+    /// `103: Field 'time' on type 'Envelope' is older than the allowed min date. …`
+    fn is_about_time(&self) -> bool {
+        self.is_own() && self.message.contains("Field 'time' on type 'Envelope'")
+    }
+
+    /// `Invalid instrumentation key`, or a fault of the envelope's field `iKey`. What follows `Actual:` is
+    /// the event's.
+    fn names_the_key(&self) -> bool {
+        let words = self.message.split("Actual:").next().unwrap_or_default();
+        let words = words.to_lowercase();
+        self.status == 400 && (words.contains("instrumentation key") || words.contains("'ikey'"))
+    }
+
+    /// `Ingestion is allowed only from stamp specific endpoint - Location: https://…/v2/track`
+    fn stamp_location(&self) -> Option<String> {
+        if !matches!(self.status, 307 | 308) {
+            return None;
+        }
+        let (_, location) = self.message.split_once("Location:")?;
+        location.split_whitespace().next().map(str::to_owned)
+    }
+}
+
+fn is_success(status: u16) -> bool {
+    (200..300).contains(&status)
+}
+
+fn is_retriable(status: u16) -> bool {
+    matches!(status, 408 | 429 | 500 | 502..=504)
+}
+
+fn judge_each(reply: &Reply, items: &[Option<Fault>]) -> Result<Verdict, Elsewhere> {
+    let is_accepted = |item: &Option<Fault>| item.as_ref().is_none_or(Fault::is_success);
+    let accepts_some = items.iter().any(is_accepted);
+    let faults = || items.iter().flatten();
+    if !accepts_some && !items.is_empty() {
+        let location = (reply.location.clone()).filter(|_| matches!(reply.status, 307 | 308));
+        if let Some(location) = location.or_else(|| faults().find_map(Fault::stamp_location)) {
+            return Err(Elsewhere(location));
+        }
+        if faults().any(Fault::names_the_key) {
+            // A server's words may quote the event, and these go into the log.
+            let why = "Invalid instrumentation key".to_owned();
+            return Ok(Verdict::Leave(Trouble::Misconfigured(why)));
+        }
+    }
+    let are_all_too_large = faults().all(|fault| fault.status == 413);
+    let judge_one = |item: &Option<Fault>| {
+        let Some(fault) = item else {
+            return OfEvent::Delivered;
+        };
+        let refusal = || Refusal {
+            status: fault.status,
+            message: fault.message.clone(),
+        };
+        match fault.status {
+            200..=299 => OfEvent::Delivered,
+            400 if fault.is_about_time() => OfEvent::RefusedForTime(refusal()),
+            400 if accepts_some || fault.is_own() => OfEvent::Refused(refusal()),
+            413 if accepts_some || !are_all_too_large => OfEvent::Refused(refusal()),
+            400 | 413 => OfEvent::Suspected(refusal()),
+            status if is_retriable(status) => OfEvent::Again,
+            _ => OfEvent::Kept, // 308, 401, 402, 403, 404, 405, 439, and the unknown
+        }
+    };
+    let verdicts: Vec<OfEvent> = items.iter().map(judge_one).collect();
+    let is_left = |verdict: &OfEvent| matches!(verdict, OfEvent::Again | OfEvent::Kept);
+    if !items.is_empty() && verdicts.iter().all(is_left) && !is_success(reply.status) {
+        return Ok(judge_bare_status(reply.status));
     }
     Ok(Verdict::Each(verdicts))
 }
 
-fn judge_one(fault: &Fault) -> OfEvent {
-    let refusal = || Refusal {
-        status: fault.status_code,
-        message: message(fault).to_owned(),
-    };
-    match fault.status_code {
-        200..=299 => OfEvent::Delivered, // 206 "Telemetry sampled out."
-        400 if is_about_time(fault) => OfEvent::RefusedForTime(refusal()),
-        400 if is_own_fault(fault) => OfEvent::Refused(refusal()),
-        413 => OfEvent::Refused(refusal()),
-        408 | 429 | 500 | 502..=504 => OfEvent::Again,
-        _ => OfEvent::Kept, // 308, 401, 402, 403, 404, 405, 439, and the unknown
-    }
-}
-
-/// No body to go by, or none to be believed.
+/// No body to go by.
 fn judge_status(reply: &Reply) -> Result<Verdict, Elsewhere> {
     Ok(match (reply.status, &reply.location) {
         (status @ 200..=299, _) => Verdict::Leave(Trouble::NotBreeze(status)),
         (307 | 308, Some(location)) => return Err(Elsewhere(location.clone())),
+        (status @ (301 | 302 | 303 | 511), location) => {
+            let host = location.as_deref().and_then(connection::host_of);
+            Verdict::Leave(Trouble::Portal(status, host))
+        }
         (status, _) => judge_bare_status(status),
     })
 }
@@ -251,49 +443,9 @@ fn judge_bare_status(status: u16) -> Verdict {
         401 | 403 => Verdict::Leave(Trouble::Denied(status)),
         402 | 439 => Verdict::Leave(Trouble::Quota(status)),
         404 | 405 => Verdict::Leave(Trouble::WrongEndpoint(status)),
-        408 | 429 | 500 | 502..=504 => Verdict::Again(Trouble::Status(status)),
+        status if is_retriable(status) => Verdict::Again(Trouble::Status(status)),
         _ => Verdict::Leave(Trouble::Status(status)), // unknown: keep it, the age limit ends it
     }
-}
-
-fn message(fault: &Fault) -> &str {
-    fault.message.as_deref().unwrap_or_default()
-}
-
-/// Breeze's codes 100 to 109 fault one field of the event (too long, bad time, wrong type, missing),
-/// and "must not exceed" its size.
-fn is_own_fault(fault: &Fault) -> bool {
-    let message = message(fault);
-    let code = message
-        .split_once(':')
-        .and_then(|(code, _)| code.trim().parse::<u16>().ok());
-    code.is_some_and(|code| (100..=109).contains(&code)) || message.contains("must not exceed")
-}
-
-/// `103: Field 'time' on type 'Envelope' is older than the allowed min date. …`
-fn is_about_time(fault: &Fault) -> bool {
-    is_own_fault(fault) && message(fault).contains("Field 'time' on type 'Envelope'")
-}
-
-/// `Ingestion is allowed only from stamp specific endpoint - Location: https://…/v2/track`
-fn stamp_location(fault: &Fault) -> Option<String> {
-    if !matches!(fault.status_code, 307 | 308) {
-        return None;
-    }
-    let (_, location) = message(fault).split_once("Location:")?;
-    location.split_whitespace().next().map(str::to_owned)
-}
-
-/// A server's words may quote the event, and these go into the log: only known ones do.
-fn known(message: &str) -> String {
-    const INVALID_KEY: &str = "Invalid instrumentation key";
-    let known = message.starts_with(INVALID_KEY);
-    if known {
-        INVALID_KEY
-    } else {
-        "for a reason that is not known here"
-    }
-    .to_owned()
 }
 
 #[cfg(test)]
@@ -360,13 +512,7 @@ mod tests {
         let doubtful = |status| Verdict::Leave(Trouble::NotBreeze(status));
         check(200, "", 2, doubtful(200));
         check(200, "<html>Welcome to the hotel</html>", 2, doubtful(200));
-        check(200, ALL, 3, doubtful(200));
-        check(
-            200,
-            r#"{"itemsReceived":2,"itemsAccepted":1,"errors":[]}"#,
-            2,
-            doubtful(200),
-        );
+        check(200, "{}", 2, doubtful(200));
         check(204, "", 2, doubtful(204));
     }
 
@@ -452,6 +598,41 @@ mod tests {
                 Time,
                 false,
             ),
+            (
+                Trouble::Portal(511, None),
+                "the network answered 511 instead of Application Insights; a captive portal",
+                Time,
+                false,
+            ),
+            (
+                Trouble::Unreadable(200),
+                "the server answered 200 with a body that cannot be read",
+                Time,
+                false,
+            ),
+            (
+                Trouble::DoesNotAddUp {
+                    status: 206,
+                    sent: 100,
+                    accepted: 99,
+                    errors: 2,
+                },
+                "the server answered 206 with a reply that does not add up: 100 sent, 99 accepted, 2 errors",
+                Time,
+                false,
+            ),
+            (
+                Trouble::RefusedAlike(400),
+                "every event was refused alike: status 400 without a word why; check the connection string",
+                Configuration,
+                false,
+            ),
+            (
+                Trouble::RefusedAlike(413),
+                "every event was refused alike: status 413, too large, even for one event; check whether a proxy",
+                Configuration,
+                false,
+            ),
         ] {
             assert!(trouble.to_string().starts_with(words), "{trouble}");
             assert_eq!(trouble.cure(), cure, "{trouble}");
@@ -466,27 +647,202 @@ mod tests {
     #[test]
     fn a_body_that_is_no_object_is_not_breezes() {
         let doubtful = Verdict::Leave(Trouble::NotBreeze(200));
-        check(200, "[2,2,[]]", 2, doubtful.clone());
-        check(
-            200,
-            r#"{"itemsReceived":2,"itemsAccepted":1,"errors":[[0,400,"100: x"]]}"#,
-            2,
-            doubtful,
-        );
+        check(200, "[2,2,[]]", 2, doubtful);
+    }
+
+    fn does_not_add_up(status: u16, sent: usize, accepted: u64, errors: usize) -> Verdict {
+        Verdict::Leave(Trouble::DoesNotAddUp {
+            status,
+            sent,
+            accepted,
+            errors,
+        })
     }
 
     #[test]
-    fn counts_beyond_every_number_do_not_add_up() {
-        let doubtful = Verdict::Leave(Trouble::NotBreeze(200));
-        let most = usize::MAX;
-        for body in [
-            format!(
-                r#"{{"itemsReceived":1,"itemsAccepted":{most},"errors":[{{"index":0,"statusCode":206}}]}}"#
+    fn counts_that_contradict_each_other_are_not_believed() {
+        let most = u64::MAX;
+        let sampled = format!(
+            r#"{{"itemsReceived":1,"itemsAccepted":{most},"errors":[{{"index":0,"statusCode":206}}]}}"#
+        );
+        let beyond = format!(r#"{{"itemsReceived":{most},"itemsAccepted":{most}}}"#);
+        for (body, sent, accepted, errors) in [
+            (sampled.as_str(), 1, most, 1),
+            (&beyond, 1, most, 0),
+            (ALL, 3, 2, 0),
+            (
+                r#"{"itemsReceived":2,"itemsAccepted":1,"errors":[]}"#,
+                2,
+                1,
+                0,
             ),
-            format!(r#"{{"itemsReceived":{most},"itemsAccepted":{most}}}"#),
+            (
+                r#"{"itemsReceived":2,"itemsAccepted":1,"errors":[[0,400,"100: x"]]}"#,
+                2,
+                1,
+                1,
+            ),
         ] {
-            check(200, &body, 1, doubtful.clone());
+            check(
+                200,
+                body,
+                sent,
+                does_not_add_up(200, sent, accepted, errors),
+            );
         }
+    }
+
+    #[test]
+    fn a_reply_that_accepted_some_and_does_not_add_up_is_not_tried_again() {
+        let some =
+            r#"{"itemsReceived":2,"itemsAccepted":1,"errors":[{"index":7,"statusCode":500}]}"#;
+        check(500, some, 2, does_not_add_up(500, 2, 1, 1));
+        let none =
+            r#"{"itemsReceived":0,"itemsAccepted":0,"errors":[{"index":7,"statusCode":500}]}"#;
+        check(500, none, 2, Verdict::Again(Trouble::Status(500)));
+    }
+
+    #[test]
+    fn a_byte_order_mark_and_other_letter_case_are_read() {
+        let all = Verdict::Each(vec![OfEvent::Delivered; 2]);
+        check(200, &format!("\u{feff}{ALL}"), 2, all.clone());
+        let pascal = r#"{"ItemsReceived":2,"ItemsAccepted":"2","Errors":[]}"#;
+        check(200, pascal, 2, all);
+    }
+
+    #[test]
+    fn a_body_that_cannot_be_read_is_told_from_a_portals() {
+        let unreadable = Verdict::Leave(Trouble::Unreadable(200));
+        check(
+            200,
+            r#"{"itemsReceived":2,"itemsAcc"#,
+            2,
+            unreadable.clone(),
+        );
+        let long = Reply {
+            is_unreadable: true,
+            ..reply(200, "")
+        };
+        assert_eq!(judged(&long, 2), unreadable);
+        let long = Reply {
+            status: 503,
+            ..long
+        };
+        assert_eq!(judged(&long, 2), Verdict::Again(Trouble::Status(503)));
+    }
+
+    /// Each row: the body's `errors`, how many of three events were accepted, and the verdicts.
+    #[test]
+    fn an_odd_index_spoils_nothing_while_the_counts_add_up() {
+        let [kept, taken] = [OfEvent::Kept, OfEvent::Delivered];
+        let long = || refused(TOO_LONG);
+        let error = |index: Value, status: u16, message: &str| serde_json::json!({"index": index, "statusCode": status, "message": message});
+        for (errors, accepted, expected) in [
+            // The worst of two counts, and both count once.
+            (
+                vec![error(1.into(), 500, ""), error(1.into(), 400, TOO_LONG)],
+                2,
+                vec![taken.clone(), long(), taken.clone()],
+            ),
+            (
+                vec![error(1.into(), 400, TOO_LONG), error(1.into(), 402, "")],
+                2,
+                vec![taken.clone(), long(), taken.clone()],
+            ),
+            (
+                vec![error(9.into(), 400, TOO_LONG), error(1.into(), 402, "")],
+                2,
+                vec![taken.clone(), kept.clone(), taken.clone()],
+            ),
+            (
+                vec![error((-1).into(), 400, TOO_LONG)],
+                3,
+                vec![taken.clone(); 3],
+            ),
+            (
+                vec![error("2".into(), 402, "")],
+                2,
+                vec![taken.clone(), taken.clone(), kept.clone()],
+            ),
+            (
+                vec![error(Value::Null, 402, ""), error(0.into(), 206, "")],
+                3,
+                vec![taken.clone(); 3],
+            ),
+        ] {
+            let body = serde_json::json!({"itemsReceived": 3, "itemsAccepted": accepted, "errors": errors});
+            check(206, &body.to_string(), 3, Verdict::Each(expected));
+        }
+    }
+
+    #[test]
+    fn a_refusal_of_some_is_their_own_fault_whatever_the_words() {
+        let words = "no, and nobody knows why";
+        for status in [400, 413] {
+            let expected = OfEvent::Refused(Refusal {
+                status,
+                message: words.to_owned(),
+            });
+            assert_eq!(
+                judged(&faulty(206, 2, 1, &[(1, status, words)]), 2),
+                Verdict::Each(vec![OfEvent::Delivered, expected])
+            );
+        }
+    }
+
+    /// In this order: the key, the event's own fault, and else only halving tells.
+    #[test]
+    fn a_refusal_of_all_alike_is_the_keys_or_the_events_or_to_be_halved() {
+        let suspected = |status, message: &str| {
+            let refusal = Refusal {
+                status,
+                message: message.to_owned(),
+            };
+            Verdict::Each(vec![OfEvent::Suspected(refusal); 2])
+        };
+        let key = || Verdict::Leave(Trouble::Misconfigured("Invalid instrumentation key".into()));
+        let size = "Telemetry item length must not exceed 65536";
+        for (status, words, expected) in [
+            (400, "Invalid instrumentation key", key()),
+            (
+                400,
+                "102: Field 'iKey' on type 'Envelope' is not valid",
+                key(),
+            ),
+            (400, TOO_LONG, Verdict::Each(vec![refused(TOO_LONG); 2])),
+            (400, size, Verdict::Each(vec![refused(size); 2])),
+            (
+                400,
+                "something unheard of",
+                suspected(400, "something unheard of"),
+            ),
+            (400, "", suspected(400, "")),
+            (413, "", suspected(413, "")),
+            (
+                413,
+                "Request entity too large",
+                suspected(413, "Request entity too large"),
+            ),
+        ] {
+            let reply = faulty(status, 2, 0, &[(0, status, words), (1, status, words)]);
+            assert_eq!(judged(&reply, 2), expected, "{status} {words}");
+        }
+        let quotes = "109: Field 'name' on type 'EventData' is odd. Actual: instrumentation key";
+        assert_eq!(
+            judged(&faulty(400, 1, 0, &[(0, 400, quotes)]), 1),
+            Verdict::Each(vec![refused(quotes)])
+        );
+        assert_eq!(
+            judged(&faulty(413, 2, 0, &[(0, 413, ""), (1, 500, "")]), 2),
+            Verdict::Each(vec![
+                OfEvent::Refused(Refusal {
+                    status: 413,
+                    message: String::new()
+                }),
+                OfEvent::Again
+            ]),
+            "one item of several"
+        );
     }
 
     #[test]
@@ -507,7 +863,10 @@ mod tests {
         for status in [404, 405] {
             assert_eq!(bare(status), Verdict::Leave(Trouble::WrongEndpoint(status)));
         }
-        for status in [301, 302, 303, 304] {
+        for status in [301, 302, 303, 511] {
+            assert_eq!(bare(status), Verdict::Leave(Trouble::Portal(status, None)));
+        }
+        for status in [300, 304, 305] {
             assert!(matches!(
                 bare(status),
                 Verdict::Leave(Trouble::Redirected(_))
@@ -546,7 +905,7 @@ mod tests {
                 "Telemetry item length must not exceed 65536",
                 refused("Telemetry item length must not exceed 65536"),
             ),
-            (400, "something unheard of", OfEvent::Kept),
+            (400, "something unheard of", refused("something unheard of")),
             (401, "", OfEvent::Kept),
             (402, "", OfEvent::Kept),
             (404, "", OfEvent::Kept),
@@ -625,16 +984,59 @@ mod tests {
     }
 
     #[test]
-    fn a_body_that_does_not_add_up_is_not_believed() {
-        for faults in [
-            &[(7, 400, TOO_LONG)][..],
-            &[(0, 400, TOO_LONG), (0, 400, TOO_LONG)],
+    fn a_list_that_leaves_an_event_out_is_not_believed() {
+        for (faults, accepted) in [
+            (&[(7, 400, TOO_LONG)][..], 1),
+            (&[(0, 400, TOO_LONG), (0, 400, TOO_LONG)], 0),
         ] {
-            let verdict = judged(&faulty(206, 2, 2 - faults.len(), faults), 2);
-            assert_eq!(verdict, Verdict::Leave(Trouble::NotBreeze(206)));
+            let verdict = judged(&faulty(206, 2, accepted, faults), 2);
+            assert_eq!(
+                verdict,
+                does_not_add_up(206, 2, accepted as u64, faults.len())
+            );
         }
-        let verdict = judged(&faulty(503, 2, 1, &[(7, 400, TOO_LONG)]), 2);
-        assert_eq!(verdict, Verdict::Again(Trouble::Status(503)));
+    }
+
+    #[test]
+    fn a_redirect_is_followed_whatever_its_body_says_unless_something_was_accepted() {
+        let there = |accepted, faults| Reply {
+            location: Some("https://x/".into()),
+            ..faulty(308, 2, accepted, faults)
+        };
+        let elsewhere = Err(Elsewhere("https://x/".into()));
+        let both = [(0, 308, "go"), (1, 308, "go")];
+        assert_eq!(judge(&there(0, &both), 2), elsewhere);
+        assert_eq!(judge(&there(0, &[]), 2), elsewhere);
+        assert_eq!(
+            judge(&there(1, &both[..1]), 2),
+            Ok(Verdict::Each(vec![OfEvent::Kept, OfEvent::Delivered]))
+        );
+    }
+
+    #[test]
+    fn a_captive_portal_is_named_by_its_host_alone() {
+        for (location, host) in [
+            (
+                "http://login.hotel.example/?mac=aa:bb",
+                Some("login.hotel.example"),
+            ),
+            ("https://[2001:DB8::1]:8443/x", Some("[2001:db8::1]")),
+            ("/login", None),
+            ("nonsense", None),
+            ("http://a b/", None),
+        ] {
+            let there = Reply {
+                location: Some(location.to_owned()),
+                ..reply(302, "")
+            };
+            let trouble = Trouble::Portal(302, host.map(str::to_owned));
+            assert_eq!(judged(&there, 1), Verdict::Leave(trouble), "{location}");
+        }
+        let words = Trouble::Portal(302, Some("a.example".into())).to_string();
+        assert_eq!(
+            words,
+            "the network answered 302 and points to a.example; a captive portal, perhaps: log in with a browser"
+        );
     }
 
     #[test]

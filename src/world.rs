@@ -2,7 +2,7 @@
 //! only file that names ureq, reads the clock, or pauses.
 
 use crate::connection::Endpoint;
-use crate::gzip::Packer;
+use crate::gzip::{self, Packer};
 use crate::settings::Limits;
 use anyhow::Result;
 use chrono::{DateTime, Utc};
@@ -27,15 +27,17 @@ use agents::Agents;
 use lanes::Lanes;
 
 /// A reply names at most every event of the request; a hostile one is cut here.
-const REPLY_BYTES_MAX: u64 = 256 * 1024;
+const REPLY_BYTES_MAX: usize = 256 * 1024;
 
 /// What came back.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Reply {
     /// HTTP status.
     pub status: u16,
-    /// Body, at most 256 KB of it.
+    /// Body, unpacked where it came as gzip; at most 256 KB.
     pub body: Vec<u8>,
+    /// Whether there was a body that could not be read: it is too long, or in another encoding.
+    pub is_unreadable: bool,
     /// `Retry-After`, as sent.
     pub retry_after: Option<String>,
     /// `Location`, as sent.
@@ -226,24 +228,40 @@ fn post(agents: &Agents, endpoint: &Endpoint, packed: &[u8]) -> Result<Reply, No
     let [retry_after, location, cache_control, date] =
         ["Retry-After", "Location", "Cache-Control", "Date"]
             .map(|name| header(response.headers(), name));
-    // A body over the limit cannot be Breeze's; the status is judged alone then.
-    let body = match response
+    let encoding = header(response.headers(), "Content-Encoding");
+    let limited = response
         .body_mut()
         .with_config()
-        .limit(REPLY_BYTES_MAX)
-        .read_to_vec()
-    {
-        Err(ureq::Error::BodyExceedsLimit(_)) => Vec::new(),
-        read => read.map_err(|err| no_reply(&err))?,
+        .limit(REPLY_BYTES_MAX as u64);
+    let body = match limited.read_to_vec() {
+        Err(ureq::Error::BodyExceedsLimit(_)) => None,
+        read => decoded(read.map_err(|err| no_reply(&err))?, encoding.as_deref()),
     };
     Ok(Reply {
         status,
-        body,
+        is_unreadable: body.is_none(),
+        body: body.unwrap_or_default(),
         retry_after,
         location,
         cache_control,
         date,
     })
+}
+
+/// The body as text. None was asked for in gzip, but some proxies pack all the same.
+fn decoded(body: Vec<u8>, encoding: Option<&str>) -> Option<Vec<u8>> {
+    const GZIP: &[u8] = b"\x1f\x8b";
+    if body.starts_with(GZIP) {
+        return gzip::decode(&body, REPLY_BYTES_MAX).ok();
+    }
+    let is_plain = encoding.is_none_or(|name| {
+        let name = name.trim();
+        body.is_empty()
+            || ["", "identity", "gzip"]
+                .iter()
+                .any(|it| name.eq_ignore_ascii_case(it))
+    });
+    is_plain.then_some(body)
 }
 
 fn header(headers: &HeaderMap, name: &str) -> Option<String> {

@@ -47,6 +47,7 @@ mod lanes;
 mod law;
 mod limits;
 mod network;
+mod poison;
 mod privacy;
 mod producers;
 mod purge;

@@ -55,7 +55,7 @@ fn in_widths<const N: usize>(
 /// A server that keeps some, and is down for the last batch: the buffer is settled with something left.
 fn settling() -> Vec<Answer> {
     let mut answers = vec![kept(); 5];
-    answers.extend([Answer::Accept, Answer::Status(503)]);
+    answers.extend([Answer::Accept, Answer::Unreachable]);
     answers
 }
 
@@ -212,14 +212,14 @@ fn is_between_look_and_write(step: &Step, buffer: &Path) -> bool {
 #[test]
 fn what_the_person_makes_of_the_buffer_at_any_step_stays_as_they_made_it() {
     let mut edits = 0;
-    let accepting = [vec![Answer::Accept; 4], vec![Answer::Status(503)]].concat();
+    let accepting = [vec![Answer::Accept; 4], vec![Answer::Unreachable]].concat();
     for (width, answers) in in_widths([vec![], accepting, settling()]) {
         for point in 0..steps(width, &answers) {
             for what in EDITS {
                 // An older copy of the buffer does not hold the lines that were appended again since.
                 // With several lanes those of a batch are that did not get through while a later one did.
                 let appends_again = answers.contains(&kept())
-                    || width.lanes > 1 && answers.contains(&Answer::Status(503));
+                    || width.lanes > 1 && answers.contains(&Answer::Unreachable);
                 if what == Edit::CopyBack && appends_again {
                     continue;
                 }
@@ -420,7 +420,7 @@ fn without_room_for_a_cursor_nothing_is_posted() {
 
 #[test]
 fn what_does_not_fit_before_the_bytes_that_vouch_for_the_offset_is_not_moved() {
-    let mut machine = Machine::new(&[Answer::Accept, Answer::Status(503)]);
+    let mut machine = Machine::new(&[Answer::Accept, Answer::Unreachable]);
     // The first five are longer than the others, but not by as much as vouches for the place.
     machine.fill(5..10);
     machine.fill(0..5);

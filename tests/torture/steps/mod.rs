@@ -83,6 +83,8 @@ enum Answer {
     Partly(Vec<usize>, Vec<usize>),
     /// It takes nothing, with this status.
     Status(u16),
+    /// It takes everything, but fails for the event of this number.
+    FailsFor(usize),
     /// It takes everything, and nobody hears of it.
     Lost,
     /// It cannot be reached.
@@ -156,6 +158,17 @@ impl Server {
                 ))
             }
             Answer::Status(status) => Ok(self.reply(*status, &Value::Null)),
+            Answer::FailsFor(event) => {
+                let id = json!(format!("e{event}"));
+                let is_it =
+                    |envelope: &Value| envelope["data"]["baseData"]["properties"]["event_id"] == id;
+                let answer = if envelopes.iter().any(is_it) {
+                    Answer::Status(500)
+                } else {
+                    Answer::Accept
+                };
+                self.judge(envelopes, &answer)
+            }
             Answer::Lost => {
                 self.take(envelopes, &[]);
                 nothing()
