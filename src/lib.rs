@@ -170,6 +170,7 @@ pub mod upload;
 
 pub mod clock;
 pub mod gzip;
+pub mod tls;
 pub mod watchdog;
 pub mod world;
 

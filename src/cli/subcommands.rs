@@ -80,6 +80,12 @@ pub struct Emulator {
     /// Append accepted events to this file, one envelope a line
     #[arg(long, value_name = "FILE")]
     pub store: Option<PathBuf>,
+    /// Serve https with the certificate in this PEM file
+    #[arg(long, value_name = "FILE", requires = "key")]
+    pub cert: Option<PathBuf>,
+    /// The certificate's private key, a PEM file
+    #[arg(long, value_name = "FILE", requires = "cert")]
+    pub key: Option<PathBuf>,
     /// Misbehave as this file says, one JSON object a line for each request in turn
     #[arg(long, value_name = "FILE")]
     pub script: Option<PathBuf>,

@@ -85,6 +85,7 @@ fn start(arrived: &Arc<Mutex<Vec<Exchange>>>) -> Result<Emulator> {
     Emulator::start(Options {
         port: 0,
         store: None,
+        tls: None,
         script: Script::none(),
         now: world::now,
         observer: Arc::new(move |moment, exchange| {

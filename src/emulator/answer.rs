@@ -2,10 +2,12 @@
 
 use super::ItemError;
 use super::breeze;
+use super::fault::Fault;
 use super::reply::Reply;
 use super::script::Step;
 use chrono::{DateTime, Utc};
 use serde_json::Value;
+use std::io;
 
 /// What to reply, and what became of each envelope.
 #[derive(Debug, PartialEq, Eq)]
@@ -13,17 +15,19 @@ pub(super) struct Answer {
     pub(super) reply: Reply,
     /// Each envelope and why it was not accepted.
     pub(super) verdicts: Vec<(Value, Option<ItemError>)>,
+    /// Why the request was refused as a whole, if it was and no script wanted it.
+    pub(super) fault: Option<Fault>,
 }
 
 /// What `GET /` says, to a person who opens the address in a browser.
 const HOME: &str = "telemetry-upload emulator: a local Azure Application Insights ingestion endpoint.\n\
                     Post to /v2.1/track or /v2/track.\n";
 
-/// The answer to a request. `body` is the unpacked body, or the status it deserves instead.
+/// The answer to a request. `body` is the unpacked body, or why there is none.
 pub(super) fn answer(
     method: &str,
     path: &str,
-    body: Result<&[u8], u16>,
+    body: Result<&[u8], Fault>,
     step: &Step,
     now: DateTime<Utc>,
 ) -> Answer {
@@ -33,59 +37,64 @@ pub(super) fn answer(
         (Some(body), status) => {
             let status = status.unwrap_or(200);
             answer.refuse_all(status, body.as_bytes().to_vec());
-            answer.reply.headers = vec![json_type()];
+            answer.reply.headers = match body.as_str() {
+                "" => Vec::new(),
+                _ => vec![json_type()],
+            };
         }
         (None, status) if !items.is_empty() => {
             answer.refuse(&items);
             answer.reply.status = status.unwrap_or(answer.reply.status);
         }
-        (None, Some(status)) if !(200..300).contains(&status) => {
+        (None, Some(status @ 200..300)) => answer.reply.status = status,
+        (None, Some(status @ 400..)) => {
+            answer.refuse_each(status, breeze::words_of(status));
+            answer.reply.status = status;
+        }
+        // A redirect and an interim reply are about the request, not about its items.
+        (None, Some(status)) => {
             answer.refuse_all(status, Vec::new());
             answer.reply.headers.clear();
         }
-        (None, Some(status)) => answer.reply.status = status,
         (None, None) => {}
+    }
+    if step.status.is_some() || step.body.is_some() {
+        answer.fault = None;
     }
     answer.reply.add_headers(step);
     answer
 }
 
 /// The answer when nothing could be stored: the client must keep what it has.
-pub(super) fn not_stored(mut answer: Answer) -> Answer {
-    answer
-        .verdicts
-        .iter_mut()
-        .for_each(|(_, verdict)| *verdict = None);
-    let failed = |index| ItemError {
-        index,
-        status_code: 500,
-        message: "Internal Server Error".to_owned(),
-    };
-    let errors: Vec<ItemError> = (0..answer.verdicts.len()).map(failed).collect();
-    answer.refuse(&errors);
+pub(super) fn not_stored(mut answer: Answer, err: &io::Error) -> Answer {
+    answer.refuse_each(500, breeze::words_of(500));
+    answer.fault = Some(Fault::NotStored(err.to_string()));
     answer
 }
 
-fn honest(method: &str, path: &str, body: Result<&[u8], u16>, now: DateTime<Utc>) -> Answer {
+fn honest(method: &str, path: &str, body: Result<&[u8], Fault>, now: DateTime<Utc>) -> Answer {
     let path = path.split(['?', '#']).next().unwrap_or_default();
     // Some SDKs put a slash of their own behind the endpoint's; the real service takes that too.
     let path = path.trim_start_matches('/');
     match (method, path) {
-        ("POST", "v2/track" | "v2.1/track") => {
-            judge(body.and_then(|body| breeze::parse(body).ok_or(400)), now)
+        ("POST", "v2/track" | "v2.1/track") => judge(body.and_then(breeze::parse), now),
+        (_, "v2/track" | "v2.1/track") => {
+            without_envelopes(405, &[("Allow", "POST")], "", Some(Fault::NotPost))
         }
-        (_, "v2/track" | "v2.1/track") => without_envelopes(405, &[("Allow", "POST")], ""),
-        ("GET", "") => {
-            without_envelopes(200, &[("Content-Type", "text/plain; charset=utf-8")], HOME)
-        }
-        _ => without_envelopes(404, &[], ""),
+        ("GET", "") => without_envelopes(
+            200,
+            &[("Content-Type", "text/plain; charset=utf-8")],
+            HOME,
+            None,
+        ),
+        _ => without_envelopes(404, &[], "", Some(Fault::NoSuchPath)),
     }
 }
 
-fn judge(items: Result<Vec<Value>, u16>, now: DateTime<Utc>) -> Answer {
-    let (items, status) = match items {
-        Ok(items) => (items, 200),
-        Err(status) => (Vec::new(), status),
+fn judge(items: Result<Vec<Value>, Fault>, now: DateTime<Utc>) -> Answer {
+    let (items, fault) = match items {
+        Ok(items) => (items, None),
+        Err(fault) => (Vec::new(), Some(fault)),
     };
     let mut errors = Vec::new();
     for (index, item) in items.iter().enumerate() {
@@ -99,11 +108,12 @@ fn judge(items: Result<Vec<Value>, u16>, now: DateTime<Utc>) -> Answer {
     }
     let mut answer = Answer {
         reply: Reply {
-            status,
+            status: fault.as_ref().map_or(200, Fault::status),
             headers: vec![json_type()],
             body: breeze::reply(items.len(), items.len(), &[]),
         },
         verdicts: items.into_iter().map(|item| (item, None)).collect(),
+        fault,
     };
     if !errors.is_empty() {
         answer.refuse(&errors);
@@ -142,6 +152,18 @@ impl Answer {
         };
     }
 
+    /// Refuses every item alike, whatever was said of it before, and says so as Breeze does.
+    fn refuse_each(&mut self, status: u16, words: &str) {
+        let errors: Vec<ItemError> = (0..self.verdicts.len())
+            .map(|index| ItemError {
+                index,
+                status_code: status,
+                message: words.to_owned(),
+            })
+            .collect();
+        self.refuse(&errors);
+    }
+
     /// Accepts nothing, and replies something that is not Breeze's.
     fn refuse_all(&mut self, status: u16, body: Vec<u8>) {
         for (index, (_, verdict)) in self.verdicts.iter_mut().enumerate() {
@@ -174,7 +196,12 @@ impl Reply {
     }
 }
 
-fn without_envelopes(status: u16, headers: &[(&str, &str)], body: &str) -> Answer {
+fn without_envelopes(
+    status: u16,
+    headers: &[(&str, &str)],
+    body: &str,
+    fault: Option<Fault>,
+) -> Answer {
     let headers = headers
         .iter()
         .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
@@ -186,6 +213,7 @@ fn without_envelopes(status: u16, headers: &[(&str, &str)], body: &str) -> Answe
             body: body.as_bytes().to_vec(),
         },
         verdicts: Vec::new(),
+        fault,
     }
 }
 
@@ -203,7 +231,7 @@ mod tests {
 
     const GOOD: &str = r#"{"name":"n","time":"2026-11-20T12:00:00Z","iKey":"00000000-0000-4000-8000-000000000000","data":{"baseType":"EventData","baseData":{"name":"e"}}}"#;
 
-    fn answer_to(method: &str, path: &str, body: Result<&str, u16>, step: &str) -> Answer {
+    fn answer_to(method: &str, path: &str, body: Result<&str, Fault>, step: &str) -> Answer {
         let step = Script::parse(step).unwrap().next();
         let now = "2026-11-20T12:00:00Z".parse().unwrap();
         answer(method, path, body.map(str::as_bytes), &step, now)
@@ -260,19 +288,51 @@ mod tests {
     }
 
     #[test]
-    fn any_other_status_accepts_nothing() {
-        for status in [100, 199, 300, 400, 503, 999] {
-            check(&format!("{{\"status\":{status}}}"), status, &[], &[]);
+    fn a_status_from_400_refuses_every_item_as_breeze_does() {
+        for status in [400, 413, 429, 503, 999] {
+            let all = [0, 1, 2].map(|index| (index, status.into()));
+            check(&format!("{{\"status\":{status}}}"), status, &all, &[]);
         }
-        let answer = answer_to("POST", "/v2/track", Ok(GOOD), r#"{"status":503}"#);
+        for (status, words) in [
+            (400, "Invalid instrumentation key"),
+            (402, "Daily quota exceeded"),
+            (403, "Forbidden"),
+            (439, "Daily quota exceeded"),
+            (503, "Service Unavailable"),
+            (999, "Unknown"),
+        ] {
+            let step = format!("{{\"status\":{status}}}");
+            let answer = answer_to("POST", "/v2/track", Ok(GOOD), &step);
+            let expected = format!(
+                r#"{{"itemsReceived":1,"itemsAccepted":0,"appId":null,"errors":[{{"index":0,"statusCode":{status},"message":"{words}"}}]}}"#
+            );
+            assert_eq!(
+                (body(&answer), &answer.reply.headers),
+                (expected, &vec![json_type()])
+            );
+        }
+        let none = answer_to("POST", "/v2/track", Ok("[]"), r#"{"status":503}"#);
         assert_eq!(
-            (body(&answer), answer.reply.headers),
-            (String::new(), vec![])
+            body(&none),
+            r#"{"itemsReceived":0,"itemsAccepted":0,"appId":null,"errors":[]}"#
         );
-        assert_eq!(
-            answer.verdicts[0].1.as_ref().map(|error| error.status_code),
-            Some(503)
-        );
+    }
+
+    #[test]
+    fn any_other_status_and_an_empty_body_are_bare() {
+        let status = |status: u16| format!("{{\"status\":{status}}}");
+        let steps = [100, 199, 300, 308].map(|code| (code, status(code)));
+        let empty = (503, r#"{"status":503,"body":""}"#.to_owned());
+        for (status, step) in steps.into_iter().chain([empty]) {
+            check(&step, status, &[], &[]);
+            let answer = answer_to("POST", "/v2/track", Ok(GOOD), &step);
+            assert_eq!(
+                (body(&answer), answer.reply.headers),
+                (String::new(), vec![])
+            );
+            let refused = answer.verdicts[0].1.as_ref();
+            assert_eq!(refused.map(|error| error.status_code), Some(status));
+        }
     }
 
     #[test]
@@ -339,24 +399,22 @@ mod tests {
 
     #[test]
     fn a_body_that_cannot_be_read_is_400_with_a_breeze_body() {
-        for received in [Ok(""), Ok("<html>"), Err(400)] {
+        for (received, fault) in [
+            (Ok(""), Fault::Empty),
+            (Ok("<html>"), Fault::NotJson { byte: 1 }),
+            (Err(Fault::NotGzip), Fault::NotGzip),
+        ] {
             let answer = answer_to("POST", "/v2/track", received, "{}");
-            assert_eq!(answer.reply.status, 400);
+            assert_eq!((answer.reply.status, &answer.fault), (400, &Some(fault)));
             assert_eq!(
                 body(&answer),
                 r#"{"itemsReceived":0,"itemsAccepted":0,"appId":null,"errors":[]}"#
             );
         }
-        assert_eq!(
-            answer_to("POST", "/v2/track", Err(413), "{}").reply.status,
-            413
-        );
-        assert_eq!(
-            answer_to("POST", "/v2/track", Ok(""), r#"{"status":503}"#)
-                .reply
-                .status,
-            503
-        );
+        let too_large = answer_to("POST", "/v2/track", Err(Fault::UnpackedTooLarge), "{}");
+        assert_eq!(too_large.reply.status, 413);
+        let scripted = answer_to("POST", "/v2/track", Ok(""), r#"{"status":503}"#);
+        assert_eq!((scripted.reply.status, scripted.fault), (503, None));
     }
 
     #[test]
@@ -397,14 +455,11 @@ mod tests {
 
     #[test]
     fn what_could_not_be_stored_is_not_accepted() {
-        let answer = not_stored(answer_to(
-            "POST",
-            "/v2/track",
-            Ok(&format!("[{GOOD},{{}}]")),
-            "{}",
-        ));
+        let answer = answer_to("POST", "/v2/track", Ok(&format!("[{GOOD},{{}}]")), "{}");
+        let answer = not_stored(answer, &io::Error::other("disk full"));
         assert_eq!(answer.reply.status, 500);
         assert!(body(&answer).starts_with(r#"{"itemsReceived":2,"itemsAccepted":0"#));
         assert!(answer.verdicts.iter().all(|(_, refused)| refused.is_some()));
+        assert_eq!(answer.fault, Some(Fault::NotStored("disk full".to_owned())));
     }
 }

@@ -4,10 +4,14 @@
 //! service that people quoted. The service refuses what is too long, it never shortens; and it
 //! counts UTF-16 units. Only the first fault of an item is reported.
 
+use super::fault::Fault;
+use super::{reply, schema};
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::{Deserializer, Map, Value, json};
 
+/// Some clients begin a body with it.
+const BOM: &[u8] = b"\xef\xbb\xbf";
 /// Bytes of one item.
 const ITEM_BYTES_MAX: usize = 65_536;
 /// How old an item may be: 48 hours.
@@ -16,14 +20,8 @@ const AGE_MAX: TimeDelta = TimeDelta::milliseconds(172_800_000);
 const AHEAD_MAX: TimeDelta = TimeDelta::milliseconds(7_200_000);
 
 /// UTF-16 units of the envelope's own fields.
-const ENVELOPE_NAME_UNITS_MAX: usize = 1024;
 const TIME_UNITS_MAX: usize = 64;
 const KEY_UNITS_MAX: usize = 40;
-
-/// UTF-16 units of an event's fields.
-const EVENT_NAME_UNITS_MAX: usize = 512;
-const FIELD_NAME_UNITS_MAX: usize = 150;
-const FIELD_VALUE_UNITS_MAX: usize = 8192;
 
 /// UTF-16 units of each tag. A tag that is not in this table has no limit but the item's.
 const TAG_UNITS_MAX: [(&str, usize); 28] = [
@@ -57,6 +55,8 @@ const TAG_UNITS_MAX: [(&str, usize); 28] = [
     ("ai.internal.nodeName", 256),
 ];
 
+const INVALID_KEY: &str = "Invalid instrumentation key";
+
 /// A JSON object.
 type Fields = Map<String, Value>;
 
@@ -72,23 +72,37 @@ pub struct ItemError {
     pub message: String,
 }
 
-/// The items of a body: an array, one object, or objects one after the other; `None` if it is
-/// neither. The content type does not matter, to the real service neither.
-pub(super) fn parse(body: &[u8]) -> Option<Vec<Value>> {
-    let body = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body);
-    let mut values = Deserializer::from_slice(body)
+/// The items of a body: an array, one object, or objects one after the other. The content type does not
+/// matter, to the real service neither.
+pub(super) fn parse(body: &[u8]) -> Result<Vec<Value>, Fault> {
+    let text = body.strip_prefix(BOM).unwrap_or(body);
+    let mut values = Deserializer::from_slice(text)
         .into_iter::<Value>()
         .peekable();
-    values.peek()?;
+    if values.peek().is_none() {
+        return Err(Fault::Empty);
+    }
     let mut items = Vec::new();
     for value in values {
-        match value.ok()? {
+        match value.map_err(|err| not_json(&err, text, body.len() - text.len()))? {
             Value::Array(array) => items.extend(array),
             object @ Value::Object(_) => items.push(object),
-            _ => return None,
+            _ => return Err(Fault::NotItems),
         }
     }
-    Some(items)
+    Ok(items)
+}
+
+/// Where a body stops being JSON, if so many bytes stand before `text`.
+fn not_json(err: &serde_json::Error, text: &[u8], bytes_before: usize) -> Fault {
+    let lines = text.split_inclusive(|&byte| byte == b'\n');
+    let lines_before = lines.take(err.line().saturating_sub(1));
+    let byte = bytes_before + lines_before.map(<[u8]>::len).sum::<usize>() + err.column();
+    if err.is_eof() {
+        Fault::CutOff { byte }
+    } else {
+        Fault::NotJson { byte }
+    }
 }
 
 /// The body of a reply.
@@ -98,23 +112,31 @@ pub(super) fn reply(received: usize, accepted: usize, errors: &[ItemError]) -> V
         .into_bytes()
 }
 
+/// What Breeze says of an item that it refuses with this status. The service was quoted with the first two;
+/// for the others HTTP's words have to do.
+pub(super) fn words_of(status: u16) -> &'static str {
+    match status {
+        400 => INVALID_KEY,
+        402 | 439 => "Daily quota exceeded",
+        _ => match reply::reason(status) {
+            "" => "Unknown",
+            words => words,
+        },
+    }
+}
+
 /// Whether Breeze accepts an item, or the message with which it answers 400 for it.
 pub(super) fn judge(item: &Value, now: DateTime<Utc>) -> Result<(), String> {
     check_size(item)?;
     let envelope = object(item, "item", "Envelope")?;
     check_key(envelope)?;
-    let name = required_text(envelope, "name", "Envelope")?;
-    check_length(name, ENVELOPE_NAME_UNITS_MAX, "name", "Envelope")?;
+    schema::check(&schema::ENVELOPE, envelope)?;
     check_time(required_text(envelope, "time", "Envelope")?, now)?;
     check_tags(envelope)?;
     let data = required_object(envelope, "data", "Envelope")?;
     let base_type = required_text(data, "baseType", "Data")?;
     let base_data = required_object(data, "baseData", "Data")?;
-    match base_type {
-        "EventData" => check_event(base_data),
-        // The official SDKs also send traces, requests and the like; they are not this program's.
-        _ => Ok(()),
-    }
+    schema::check_data(base_type, base_data)
 }
 
 fn check_size(item: &Value) -> Result<(), String> {
@@ -139,7 +161,7 @@ fn check_key(envelope: &Fields) -> Result<(), String> {
         _ => key,
     };
     if !is_guid(guid) {
-        return Err("Invalid instrumentation key".to_owned());
+        return Err(INVALID_KEY.to_owned());
     }
     Ok(())
 }
@@ -182,43 +204,6 @@ fn check_tags(envelope: &Fields) -> Result<(), String> {
     Ok(())
 }
 
-fn check_event(event: &Fields) -> Result<(), String> {
-    let name = required_text(event, "name", "EventData")?;
-    check_length(name, EVENT_NAME_UNITS_MAX, "name", "EventData")?;
-    check_properties(event)?;
-    check_measurements(event)
-}
-
-/// The schema wants strings. The official Python SDKs send numbers, booleans, null, arrays and
-/// objects as they are; what the service makes of those is not documented, so they are tolerated.
-fn check_properties(event: &Fields) -> Result<(), String> {
-    let Some(properties) = optional_object(event, "properties", "EventData")? else {
-        return Ok(());
-    };
-    for (key, value) in properties {
-        check_length(key, FIELD_NAME_UNITS_MAX, "properties", "EventData")?;
-        if let Value::String(value) = value {
-            check_length(value, FIELD_VALUE_UNITS_MAX, "properties", "EventData")?;
-        }
-    }
-    Ok(())
-}
-
-/// The schema wants finite numbers, and JSON has no others. The Node SDK sends null for `NaN`, and
-/// the Azure CLI sends booleans, so these two are tolerated.
-fn check_measurements(event: &Fields) -> Result<(), String> {
-    let Some(measurements) = optional_object(event, "measurements", "EventData")? else {
-        return Ok(());
-    };
-    for (key, value) in measurements {
-        check_length(key, FIELD_NAME_UNITS_MAX, "measurements", "EventData")?;
-        if !matches!(value, Value::Number(_) | Value::Null | Value::Bool(_)) {
-            return Err(wrong_type("measurements", "EventData", "double", value));
-        }
-    }
-    Ok(())
-}
-
 /// A field that must hold text; SDKs write null for one they leave out.
 fn text<'a>(map: &'a Fields, field: &str, on: &str) -> Result<Option<&'a str>, String> {
     match map.get(field) {
@@ -235,13 +220,13 @@ fn required_text<'a>(map: &'a Fields, field: &str, on: &str) -> Result<&'a str, 
     }
 }
 
-fn object<'a>(value: &'a Value, field: &str, on: &str) -> Result<&'a Fields, String> {
+pub(super) fn object<'a>(value: &'a Value, field: &str, on: &str) -> Result<&'a Fields, String> {
     value
         .as_object()
         .ok_or_else(|| wrong_type(field, on, "object", value))
 }
 
-fn optional_object<'a>(
+pub(super) fn optional_object<'a>(
     map: &'a Fields,
     field: &str,
     on: &str,
@@ -256,7 +241,12 @@ fn required_object<'a>(map: &'a Fields, field: &str, on: &str) -> Result<&'a Fie
     optional_object(map, field, on)?.ok_or_else(|| missing(field, on, "object"))
 }
 
-fn check_length(text: &str, units_max: usize, field: &str, on: &str) -> Result<(), String> {
+pub(super) fn check_length(
+    text: &str,
+    units_max: usize,
+    field: &str,
+    on: &str,
+) -> Result<(), String> {
     let units = text.encode_utf16().count();
     if units > units_max {
         return Err(format!(
@@ -266,7 +256,7 @@ fn check_length(text: &str, units_max: usize, field: &str, on: &str) -> Result<(
     Ok(())
 }
 
-fn wrong_type(field: &str, on: &str, expected: &str, actual: &Value) -> String {
+pub(super) fn wrong_type(field: &str, on: &str, expected: &str, actual: &Value) -> String {
     let actual = match actual {
         Value::Null => "null",
         Value::Bool(_) => "boolean",
@@ -280,7 +270,7 @@ fn wrong_type(field: &str, on: &str, expected: &str, actual: &Value) -> String {
     )
 }
 
-fn missing(field: &str, on: &str, expected: &str) -> String {
+pub(super) fn missing(field: &str, on: &str, expected: &str) -> String {
     format!(
         "109: Field '{field}' on type '{on}' is required but missing or empty. Expected: {expected}, Actual: "
     )
@@ -550,10 +540,15 @@ mod tests {
     }
 
     #[test]
-    fn other_types_pass_with_a_good_envelope() {
-        let data =
-            json!({"baseType": "MessageData", "baseData": {"message": "m", "properties": 5}});
-        check("/data", data, "");
+    fn other_types_are_judged_too() {
+        let data = |base_type, data: Value| json!({"baseType": base_type, "baseData": data});
+        check("/data", data("MessageData", json!({"message": "m"})), "");
+        check(
+            "/data",
+            data("MessageData", json!({})),
+            &missing("message", "MessageData", "string"),
+        );
+        check("/data", data("UnknownData", json!({"message": 5})), "");
         check(
             "/data",
             json!({"baseType": "MessageData"}),
@@ -575,24 +570,26 @@ mod tests {
     #[test]
     fn a_body_is_an_array_an_object_or_lines_of_objects() {
         for (body, items) in [
-            ("[]", Some(0)),
-            ("[{},{}]", Some(2)),
-            (" [\n{}\n]\n", Some(1)),
-            ("{}", Some(1)),
-            ("{\"a\":\n1}", Some(1)),
-            ("{}\n{}", Some(2)),
-            ("{}\n{}\n", Some(2)),
-            ("{}\r\n{}\r\n\r\n", Some(2)),
-            ("\u{feff}{}", Some(1)),
-            ("[1,{}]", Some(2)),
-            ("", None),
-            ("\n", None),
-            ("1", None),
-            ("\"a\"", None),
-            ("{}\n{", None),
-            ("[{}", None),
-            ("[{\"a\":NaN}]", None),
-            ("<html>", None),
+            ("[]", Ok(0)),
+            ("[{},{}]", Ok(2)),
+            (" [\n{}\n]\n", Ok(1)),
+            ("{}", Ok(1)),
+            ("{\"a\":\n1}", Ok(1)),
+            ("{}\n{}", Ok(2)),
+            ("{}\n{}\n", Ok(2)),
+            ("{}\r\n{}\r\n\r\n", Ok(2)),
+            ("\u{feff}{}", Ok(1)),
+            ("[1,{}]", Ok(2)),
+            ("", Err(Fault::Empty)),
+            ("\n", Err(Fault::Empty)),
+            ("1", Err(Fault::NotItems)),
+            ("\"a\"", Err(Fault::NotItems)),
+            ("{}\n{", Err(Fault::CutOff { byte: 4 })),
+            ("[{}", Err(Fault::CutOff { byte: 3 })),
+            ("[{\"a\":NaN}]", Err(Fault::NotJson { byte: 7 })),
+            ("{}\r\n{}\r\n{x", Err(Fault::NotJson { byte: 10 })),
+            ("\u{feff}<html>", Err(Fault::NotJson { byte: 4 })),
+            ("<html>", Err(Fault::NotJson { byte: 1 })),
         ] {
             assert_eq!(
                 parse(body.as_bytes()).map(|items| items.len()),
@@ -600,8 +597,8 @@ mod tests {
                 "{body:?}"
             );
         }
-        assert_eq!(parse(b"\xff\xfe"), None);
-        assert_eq!(parse("[".repeat(100_000).as_bytes()), None);
+        assert_eq!(parse(b"\xff\xfe"), Err(Fault::NotJson { byte: 1 }));
+        assert!(parse("[".repeat(100_000).as_bytes()).is_err());
     }
 
     #[test]

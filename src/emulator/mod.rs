@@ -6,8 +6,11 @@
 
 mod answer;
 mod breeze;
+mod client;
 mod connection;
+mod fault;
 mod reply;
+mod schema;
 pub mod script;
 mod store;
 mod wire;
@@ -15,6 +18,7 @@ mod wire;
 pub use breeze::ItemError;
 pub use script::Script;
 
+use crate::tls::Identity;
 use anyhow::Context;
 use chrono::{DateTime, Utc};
 use serde_json::Value;
@@ -45,6 +49,8 @@ pub struct Options {
     pub port: u16,
     /// Where accepted envelopes are appended, one a line; `None` forgets them.
     pub store: Option<PathBuf>,
+    /// Serve https with this; `None` serves plain http.
+    pub tls: Option<Identity>,
     /// How to misbehave.
     pub script: Script,
     /// The time, for the 48-hour window and the `Date` header.
@@ -66,9 +72,9 @@ pub enum Moment {
 }
 
 /// A request and what became of it, as far as it has come.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Exchange {
-    /// The method, as sent.
+    /// The method, as sent; empty if what arrived is no request, which is seen at [`Moment::Replied`] alone.
     pub method: String,
     /// The path with its query, as sent.
     pub path: String,
@@ -82,12 +88,15 @@ pub struct Exchange {
     pub verdicts: Vec<(Value, Option<ItemError>)>,
     /// The status of the reply; 0 as long as there is none.
     pub status: u16,
+    /// Why it was refused as a whole, without any of its content.
+    pub fault: Option<String>,
 }
 
 /// A running emulator. Dropping it does not stop it: it runs as long as the process, unless it is
 /// stopped.
 pub struct Emulator {
     address: SocketAddr,
+    is_tls: bool,
     accepting: JoinHandle<()>,
     stopping: Arc<AtomicBool>,
 }
@@ -95,6 +104,7 @@ pub struct Emulator {
 /// What all connections share.
 struct Shared {
     store: Option<Store>,
+    tls: Option<Identity>,
     script: Script,
     now: fn() -> DateTime<Utc>,
     observer: Observer,
@@ -110,8 +120,10 @@ impl Emulator {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, options.port))
             .with_context(|| format!("cannot listen on port {} of 127.0.0.1", options.port))?;
         let address = listener.local_addr().context("cannot tell the port")?;
+        let is_tls = options.tls.is_some();
         let shared = Arc::new(Shared {
             store,
+            tls: options.tls,
             script: options.script,
             now: options.now,
             observer: options.observer,
@@ -124,6 +136,7 @@ impl Emulator {
             .context("cannot start a thread")?;
         Ok(Emulator {
             address,
+            is_tls,
             accepting,
             stopping,
         })
@@ -134,12 +147,20 @@ impl Emulator {
         self.address
     }
 
+    /// The address as clients write it. Certificates name `localhost` more often than an address.
+    pub fn endpoint(&self) -> String {
+        let port = self.address.port();
+        if self.is_tls {
+            format!("https://localhost:{port}/")
+        } else {
+            format!("http://127.0.0.1:{port}/")
+        }
+    }
+
     /// What to hand to an SDK, or to `telemetry-upload`, to send here.
     pub fn connection_string(&self) -> String {
-        let port = self.address.port();
-        format!(
-            "InstrumentationKey={INSTRUMENTATION_KEY};IngestionEndpoint=http://127.0.0.1:{port}/"
-        )
+        let endpoint = self.endpoint();
+        format!("InstrumentationKey={INSTRUMENTATION_KEY};IngestionEndpoint={endpoint}")
     }
 
     /// Waits for its end.
@@ -180,7 +201,7 @@ fn serve(stream: TcpStream, shared: Arc<Shared>, place: Arc<()>) {
     let spawned = thread::Builder::new()
         .name("emulator-client".to_owned())
         .spawn(move || {
-            connection::serve(&stream, &shared);
+            connection::serve(stream, &shared);
             drop(place);
         });
     // Without a thread the stream is dropped with its closure, which closes the connection: the

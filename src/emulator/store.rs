@@ -5,20 +5,26 @@ use serde_json::Value;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
 
 /// Where accepted envelopes go.
 pub(super) struct Store {
     path: PathBuf,
+    /// Held while the end of the file is looked at and written.
+    writing: Mutex<()>,
 }
 
 impl Store {
     /// Makes the file if it is missing, so that one that cannot be written is known before any client is.
     pub(super) fn open(path: PathBuf) -> anyhow::Result<Store> {
         open(&path).with_context(|| format!("cannot open {}", path.display()))?;
-        Ok(Store { path })
+        Ok(Store {
+            path,
+            writing: Mutex::new(()),
+        })
     }
 
-    /// Appends the envelopes of one request with one write, so that requests never mix within a line.
+    /// Appends all envelopes of one request, or none: a client that is told 500 sends them again.
     pub(super) fn append<'a>(&self, envelopes: impl Iterator<Item = &'a Value>) -> io::Result<()> {
         let mut bytes = Vec::new();
         for envelope in envelopes {
@@ -30,12 +36,17 @@ impl Store {
         }
         // Opened anew each time: a person may have deleted the file to start afresh.
         let mut file = open(&self.path)?;
+        let alone = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
+        let length = file.metadata()?.len();
         if ends_torn(&mut file)? {
             bytes.insert(0, b'\n');
         }
-        if file.write(&bytes)? < bytes.len() {
-            return Err(io::ErrorKind::WriteZero.into());
+        if let Err(err) = file.write_all(&bytes) {
+            // A full disk takes a part. What cannot be cut off is found torn by the next append.
+            let _cut = file.set_len(length);
+            return Err(err);
         }
+        drop(alone);
         // The client deletes its own copy once it reads our reply.
         file.sync_data()
     }

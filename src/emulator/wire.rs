@@ -2,6 +2,7 @@
 //!
 //! Nothing here trusts what arrives: every read has a limit, and whatever is not HTTP is refused.
 
+use super::fault::Fault;
 use httparse::Status;
 use std::io::{self, Read};
 
@@ -11,6 +12,8 @@ const HEAD_BYTES_MAX: usize = 64 * 1024;
 const HEADERS_MAX: usize = 128;
 /// Bytes of a body, as it is sent and again as it is unpacked.
 pub(super) const BODY_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// The first byte of a TLS client hello.
+const TLS_HANDSHAKE: u8 = 0x16;
 /// Bytes asked of the system at once.
 const READ_BYTES: usize = 16 * 1024;
 
@@ -19,8 +22,8 @@ const READ_BYTES: usize = 16 * 1024;
 pub(super) enum Stop {
     /// The client is gone, or has been silent for too long.
     Gone,
-    /// The request deserves no more than this status, and what follows it cannot be made out.
-    Refused(u16),
+    /// The request is answered with the fault's status; where the next one begins is unknown.
+    Refused(Fault),
 }
 
 impl From<io::Error> for Stop {
@@ -94,20 +97,20 @@ impl Head {
             return if is_chunked && length.is_none() {
                 Ok(Framing::Chunked)
             } else {
-                Err(Stop::Refused(400))
+                Err(Stop::Refused(Fault::LengthUnclear))
             };
         }
         if lengths.any(|other| Some(other) != length) {
-            return Err(Stop::Refused(400));
+            return Err(Stop::Refused(Fault::LengthUnclear));
         }
         match length.unwrap_or("0") {
             digits if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) => {
-                Err(Stop::Refused(400))
+                Err(Stop::Refused(Fault::LengthUnclear))
             }
             // A number too large for the machine is too large for us.
             digits => match digits.parse() {
                 Ok(length) if length <= BODY_BYTES_MAX => Ok(Framing::Length(length)),
-                _ => Err(Stop::Refused(413)),
+                _ => Err(Stop::Refused(Fault::BodyTooLarge)),
             },
         }
     }
@@ -136,7 +139,7 @@ impl<R: Read> Incoming<R> {
                 return Ok(Some(head));
             }
             if self.unused.len() >= HEAD_BYTES_MAX {
-                return Err(Stop::Refused(431));
+                return Err(Stop::Refused(Fault::HeadTooLarge));
             }
             if self.fill()? == 0 {
                 return if self.unused.is_empty() {
@@ -163,15 +166,15 @@ impl<R: Read> Incoming<R> {
             match self.chunk_length()? {
                 0 => return self.skip_trailers(),
                 length if length > (BODY_BYTES_MAX - body.len()) as u64 => {
-                    return Err(Stop::Refused(413));
+                    return Err(Stop::Refused(Fault::BodyTooLarge));
                 }
                 length => self.take(
-                    usize::try_from(length).map_err(|_| Stop::Refused(413))?,
+                    usize::try_from(length).map_err(|_| Stop::Refused(Fault::BodyTooLarge))?,
                     body,
                 )?,
             }
             if !self.line()?.is_empty() {
-                return Err(Stop::Refused(400));
+                return Err(Stop::Refused(Fault::LengthUnclear));
             }
         }
     }
@@ -184,7 +187,7 @@ impl<R: Read> Incoming<R> {
                     return Ok(length);
                 }
                 Ok(Status::Partial) => self.fill_line()?,
-                Err(_) => return Err(Stop::Refused(400)),
+                Err(_) => return Err(Stop::Refused(Fault::LengthUnclear)),
             }
         }
     }
@@ -195,7 +198,7 @@ impl<R: Read> Incoming<R> {
                 return Ok(());
             }
         }
-        Err(Stop::Refused(431))
+        Err(Stop::Refused(Fault::HeadTooLarge))
     }
 
     /// The bytes before the next line break.
@@ -212,7 +215,7 @@ impl<R: Read> Incoming<R> {
 
     fn fill_line(&mut self) -> Result<(), Stop> {
         if self.unused.len() >= HEAD_BYTES_MAX {
-            return Err(Stop::Refused(431));
+            return Err(Stop::Refused(Fault::HeadTooLarge));
         }
         if self.fill()? == 0 {
             Err(Stop::Gone)
@@ -269,8 +272,12 @@ fn parse_head(bytes: &[u8]) -> Result<Option<(Head, usize)>, Stop> {
             };
             Ok(Some((head, length)))
         }
-        Ok(Status::Complete(_)) | Err(httparse::Error::TooManyHeaders) => Err(Stop::Refused(431)),
-        Err(_) => Err(Stop::Refused(400)),
+        Ok(Status::Complete(_)) | Err(httparse::Error::TooManyHeaders) => {
+            Err(Stop::Refused(Fault::HeadTooLarge))
+        }
+        // No method begins with this byte; every client hello does.
+        Err(_) if bytes.first() == Some(&TLS_HANDSHAKE) => Err(Stop::Refused(Fault::Tls)),
+        Err(_) => Err(Stop::Refused(Fault::NotHttp)),
     }
 }
 
@@ -341,13 +348,21 @@ mod tests {
             Ok("abcde"),
         );
         check(chunked, "A\r\n0123456789\r\n0\r\n\r\n", Ok("0123456789"));
-        check(chunked, "x\r\n", Err(Stop::Refused(400)));
-        check(chunked, "1\r\nab\r\n0\r\n\r\n", Err(Stop::Refused(400)));
-        check(chunked, "FFFFFFFFFFFFFFFF\r\n", Err(Stop::Refused(413)));
+        check(chunked, "x\r\n", Err(Stop::Refused(Fault::LengthUnclear)));
+        check(
+            chunked,
+            "1\r\nab\r\n0\r\n\r\n",
+            Err(Stop::Refused(Fault::LengthUnclear)),
+        );
+        check(
+            chunked,
+            "FFFFFFFFFFFFFFFF\r\n",
+            Err(Stop::Refused(Fault::BodyTooLarge)),
+        );
         check(
             chunked,
             &format!("0\r\n{}", "T: x\r\n".repeat(200)),
-            Err(Stop::Refused(431)),
+            Err(Stop::Refused(Fault::HeadTooLarge)),
         );
     }
 
@@ -374,7 +389,7 @@ mod tests {
             "Content-Length: 3\r\nTransfer-Encoding: chunked\r\n",
             "Transfer-Encoding: gzip\r\n",
         ] {
-            check(headers, "abc", Err(Stop::Refused(400)));
+            check(headers, "abc", Err(Stop::Refused(Fault::LengthUnclear)));
         }
     }
 
@@ -382,11 +397,15 @@ mod tests {
     fn a_body_of_64_mb_is_taken_and_one_byte_more_is_not() {
         let headers = |length| format!("Content-Length: {length}\r\n");
         check(&headers(BODY_BYTES_MAX), "", Err(Stop::Gone));
-        check(&headers(BODY_BYTES_MAX + 1), "", Err(Stop::Refused(413)));
+        check(
+            &headers(BODY_BYTES_MAX + 1),
+            "",
+            Err(Stop::Refused(Fault::BodyTooLarge)),
+        );
         check(
             "Content-Length: 99999999999999999999999\r\n",
             "",
-            Err(Stop::Refused(413)),
+            Err(Stop::Refused(Fault::BodyTooLarge)),
         );
     }
 
@@ -396,23 +415,26 @@ mod tests {
         let fill = HEAD_BYTES_MAX - start.len() - end.len();
         let request = |bytes| format!("{start}{}{end}", "x".repeat(bytes));
         assert!(read(request(fill).as_bytes()).is_ok());
-        check_head(request(fill + 1).as_bytes(), Stop::Refused(431));
+        check_head(
+            request(fill + 1).as_bytes(),
+            Stop::Refused(Fault::HeadTooLarge),
+        );
         check_head(b"GET / HTTP/1.1\r\n", Stop::Gone);
         check_head(
             format!("GET / HTTP/1.1\r\n{}\r\n", "A: b\r\n".repeat(129)).as_bytes(),
-            Stop::Refused(431),
+            Stop::Refused(Fault::HeadTooLarge),
         );
     }
 
     #[test]
     fn what_is_not_http_is_refused() {
+        check_head(b"\x16\x03\x01\x02\x00\x01\x00", Stop::Refused(Fault::Tls));
         for bytes in [
-            &b"\x16\x03\x01\x02\x00\x01\x00"[..],
-            b"hello\r\n\r\n",
+            &b"hello\r\n\r\n"[..],
             b"GET / HTTP/9.9\r\n\r\n",
             b"\0\0\0\0",
         ] {
-            check_head(bytes, Stop::Refused(400));
+            check_head(bytes, Stop::Refused(Fault::NotHttp));
         }
     }
 

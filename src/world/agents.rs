@@ -4,6 +4,7 @@
 use super::roots;
 use crate::connection::Endpoint;
 use crate::settings::Limits;
+use crate::tls;
 use crate::watchdog;
 use anyhow::Result;
 use std::collections::BTreeMap;
@@ -80,7 +81,7 @@ impl Agents {
             return self.post_by(platform, endpoint, packed);
         }
         match self.post_by(&self.first, endpoint, packed) {
-            Err(err) if self.first.is_bundled() && is_untrusted(&err) => {
+            Err(Error::Io(err)) if self.first.is_bundled() && tls::is_untrusted(&err) => {
                 let in_platform = || Trusting::in_roots(RootCerts::PlatformVerifier);
                 self.post_by(self.platform.get_or_init(in_platform), endpoint, packed)
             }
@@ -172,13 +173,6 @@ fn make(limits: &Limits, roots: RootCerts, via: Via) -> Agent {
         DefaultConnector::default(),
         OneLookup::default(),
     )
-}
-
-/// Whether the certificate is what is wrong. Only a handshake can fail so.
-fn is_untrusted(err: &Error) -> bool {
-    let Error::Io(err) = err else { return false };
-    let of_tls = err.get_ref().and_then(|inner| inner.downcast_ref());
-    matches!(of_tls, Some(rustls::Error::InvalidCertificate(_)))
 }
 
 /// ureq asks its resolver for every request, pooled connection or not; a pass posts to one or two

@@ -716,7 +716,12 @@ fn what_the_server_answers_is_said_in_words() {
             "not the ingestion endpoint",
             78,
         ),
-        (r#"{"status": 400}"#, "warning", "400 to an empty list", 0),
+        (
+            r#"{"status": 400, "body": ""}"#,
+            "warning",
+            "400 to an empty list",
+            0,
+        ),
         (
             r#"{"status": 308, "headers": {"Location": "https://elsewhere.example/"}}"#,
             "problem",

@@ -27,6 +27,7 @@ impl Server {
         let options = Options {
             port: 0,
             store: Some(folder.path().join("store.jsonl")),
+            tls: None,
             script: Script::parse(script).unwrap(),
             now: || NOW.parse().unwrap(),
             observer: Arc::new(move |moment, exchange: &Exchange| {
@@ -73,6 +74,13 @@ impl Server {
                 .to_owned()
         };
         text.lines().map(name).collect()
+    }
+
+    /// Why the last request was refused as a whole, once it is answered.
+    fn fault(&self) -> String {
+        self.moments();
+        let seen = self.seen.lock().unwrap();
+        seen.last().unwrap().1.fault.clone().unwrap_or_default()
     }
 
     /// The moments of the requests so far. The last one comes after the client has its reply, so it
@@ -275,7 +283,13 @@ fn a_scripted_status_stores_nothing_and_sends_its_headers() {
     let server = Server::start("{\"status\":429,\"headers\":{\"Retry-After\":\"3\"}}");
     let (status, reply) = server.post("", envelope("a").as_bytes());
     assert!(
-        status == 429 && reply.contains("\r\nRetry-After: 3\r\n") && reply.ends_with("\r\n\r\n"),
+        status == 429 && reply.contains("\r\nRetry-After: 3\r\n"),
+        "{reply}"
+    );
+    assert!(
+        reply.ends_with(
+            r#"{"itemsReceived":1,"itemsAccepted":0,"appId":null,"errors":[{"index":0,"statusCode":429,"message":"Too Many Requests"}]}"#
+        ),
         "{reply}"
     );
     assert_eq!(server.stored(), [""; 0]);
@@ -301,6 +315,91 @@ fn a_hang_on_one_connection_does_not_stop_another() {
     }
     assert_eq!(server.post("", envelope("b").as_bytes()).0, 200);
     assert_eq!(server.stored().last().map(String::as_str), Some("b"));
+}
+
+#[test]
+fn what_is_no_request_is_named() {
+    let check = |bytes: &[u8], fault: &str| {
+        let server = Server::start("");
+        server.send(bytes);
+        assert_eq!(server.fault(), fault);
+        assert_eq!(server.seen.lock().unwrap()[0].1.method, "");
+    };
+    check(
+        b"\x16\x03\x01\x02\x00\x01\x00\x01",
+        "a client speaks TLS to this plain port; start with --cert and --key",
+    );
+    check(b"garbage\r\n\r\n", "not HTTP/1");
+    check(&vec![b'x'; 200_000], "the head of the request is too large");
+}
+
+#[test]
+fn a_refused_body_is_explained_without_its_content() {
+    let check = |headers: &str, body: &[u8], fault: &str| {
+        let server = Server::start("");
+        server.post(headers, body);
+        assert_eq!(server.fault(), fault);
+    };
+    let packed = gzip::encode(b"[]");
+    check("", b"[{\"secret\":1},x]", "not JSON at byte 15");
+    check("", b"[{\"secret\":1}", "the JSON is cut off at byte 13");
+    check("", b"5", "the JSON is neither an object nor an array");
+    check("", b"", "the body is empty");
+    check("", &packed, "not JSON at byte 1");
+    let gzip = "Content-Encoding: gzip\r\n";
+    check(gzip, b"[]", "not gzip, or cut off");
+    check(gzip, &packed[..packed.len() - 1], "not gzip, or cut off");
+    check(gzip, &packed, "");
+    check(
+        "Content-Length: 3\r\n",
+        b"[]",
+        "the length of the body is unclear",
+    );
+}
+
+/// Clients post at the same time, each on a connection of its own, while another program reads.
+#[test]
+fn lines_of_the_store_are_never_torn_or_blank() {
+    const CLIENTS: usize = 16;
+    const REQUESTS: usize = 20;
+    const ITEMS: usize = 30;
+    let server = Server::start("");
+    let store = server.folder.path().join("store.jsonl");
+    // More than a page, so that one write is several steps of the file system.
+    let item = envelope(&"x".repeat(500));
+    let body = format!("[{}]", vec![item.as_str(); ITEMS].join(","));
+    let whole = |bytes: &[u8]| {
+        let end = bytes.iter().rposition(|&byte| byte == b'\n');
+        let text = std::str::from_utf8(&bytes[..end.map_or(0, |at| at + 1)]).unwrap();
+        let torn = text.lines().find(|line| **line != item);
+        assert_eq!(torn, None);
+        text.lines().count()
+    };
+    std::thread::scope(|scope| {
+        let client = || {
+            scope.spawn(|| {
+                let mut stream = server.connect();
+                for _ in 0..REQUESTS {
+                    stream.write_all(&request("", body.as_bytes())).unwrap();
+                    let mut start = [0; 12];
+                    stream.read_exact(&mut start).unwrap();
+                    assert_eq!(&start, b"HTTP/1.1 200");
+                    let mut rest = Vec::new();
+                    while !rest.ends_with(b"\"errors\":[]}") {
+                        let mut byte = [0];
+                        stream.read_exact(&mut byte).unwrap();
+                        rest.push(byte[0]);
+                    }
+                }
+            })
+        };
+        let clients: Vec<_> = (0..CLIENTS).map(|_| client()).collect();
+        while clients.iter().any(|client| !client.is_finished()) {
+            whole(&std::fs::read(&store).unwrap());
+        }
+    });
+    let stored = whole(&std::fs::read(&store).unwrap());
+    assert_eq!(stored, CLIENTS * REQUESTS * ITEMS);
 }
 
 #[test]
@@ -360,6 +459,7 @@ fn a_taken_port_is_an_error_that_names_it() {
     let options = Options {
         port,
         store: None,
+        tls: None,
         script: Script::none(),
         now: || NOW.parse().unwrap(),
         observer: Arc::new(|_, _| {}),

@@ -107,6 +107,7 @@ impl Server {
         let emulator = Emulator::start(Options {
             port: 0,
             store: None,
+            tls: None,
             script: Script::parse(script).unwrap(),
             now: telemetry_upload::world::now,
             observer: Arc::new(move |moment, exchange| {

@@ -160,7 +160,7 @@ fn when_a_server_asks_for_a_pause_no_request_is_begun_and_what_was_taken_meanwhi
 
 #[test]
 fn a_refused_batch_is_halved_while_others_are_under_way() {
-    let sandbox = small_batches(&("{}\n".repeat(10) + "{\"status\":413}\n"));
+    let sandbox = small_batches(&("{}\n".repeat(10) + "{\"status\":413,\"body\":\"\"}\n"));
     sandbox
         .run(&["--flush"])
         .stdout("sent 200 events in 102 requests")

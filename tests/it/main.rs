@@ -60,6 +60,7 @@ mod roots;
 mod schedule;
 mod scripts;
 mod security;
+mod serving;
 mod snapshots;
 mod status;
 mod tidy;

@@ -72,7 +72,7 @@ fn check_away(not_before: &Value, away: Away, script: &str) {
 }
 
 fn bare(status: u16) -> String {
-    json!({"status": status, "times": "forever"}).to_string()
+    json!({"status": status, "body": "", "times": "forever"}).to_string()
 }
 
 /// A batch of two that stays whole.
@@ -654,7 +654,7 @@ fn a_400_for_everything_is_the_endpoints_word_about_us() {
 }
 
 fn bare_once(status: u16) -> String {
-    json!({"status": status}).to_string()
+    json!({"status": status, "body": ""}).to_string()
 }
 
 #[test]
