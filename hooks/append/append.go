@@ -1,9 +1,12 @@
 //go:build unix
 
-// Appends a telemetry event without telemetry-upload installed. Paste everything above main into your tool,
+// Appends a telemetry event without telemetry-upload installed. Paste everything above value into your tool,
 // and set app.
 //
 // usage: append EVENT [key=value]...
+//
+// Of these values, true, false and plain numbers (2, -0.5) are written as such. What would lose a digit (007, 1.10,
+// 1e5, more than 15 characters) stays text, and so do *Id, *Type, *version, command, commands, platform and source.
 package main
 
 import (
@@ -24,8 +27,9 @@ const ci = "CI CONTINUOUS_INTEGRATION BUILD_ID BUILD_NUMBER RUN_ID TF_BUILD TEAM
 
 var off = regexp.MustCompile(`(?i)^\s*(0|false|off|no)\s*$`)
 
-// record appends one event if the person agreed. It never fails its host and waits half a second at most.
-func record(event string, fields map[string]string) {
+// record appends one event if the person agreed. It never fails its host and waits half a second at most. A field
+// that JSON cannot hold, NaN for one, is left out.
+func record(event string, fields map[string]any) {
 	for _, name := range strings.Fields(ci) {
 		if os.Getenv("CI") != "false" && os.Getenv(name) != "" {
 			return
@@ -57,7 +61,7 @@ func record(event string, fields map[string]string) {
 		return
 	}
 	id[6], id[8] = id[6]&0x0f|0x40, id[8]&0x3f|0x80
-	values := map[string]string{
+	values := map[string]any{
 		"eventType":   event,
 		"eventId":     fmt.Sprintf("%x-%x-%x-%x-%x", id[:4], id[4:6], id[6:8], id[8:10], id[10:]),
 		"timestamp":   time.Now().UTC().Format("2006-01-02T15:04:05.000Z"),
@@ -65,7 +69,9 @@ func record(event string, fields map[string]string) {
 		"platform":    runtime.GOOS,
 	}
 	for key, value := range fields {
-		values[key] = value
+		if _, err := json.Marshal(value); err == nil {
+			values[key] = value
+		}
 	}
 	if line, err := json.Marshal(values); err == nil {
 		appendLine(filepath.Join(folder, "telemetry-events.jsonl"), append(line, '\n'))
@@ -78,13 +84,19 @@ func appendLine(buffer string, line []byte) {
 		return
 	}
 	defer file.Close() // This releases the lock.
-	// If a hung process keeps the lock: one write is safe without it.
-	for n := 0; n < 100 && syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB) != nil; n++ {
+	// If a hung process keeps the lock, or the file system has none: one write is safe without it.
+	lock := func() error { return syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB) }
+	err = lock()
+	for n := 0; n < 100 && (err == syscall.EWOULDBLOCK || err == syscall.EINTR); n++ {
 		time.Sleep(5 * time.Millisecond)
+		err = lock()
 	}
 	last := []byte{'\n'}
-	if info, err := file.Stat(); err == nil && info.Size() > 0 {
+	if info, statErr := file.Stat(); statErr == nil && info.Size() > 0 {
 		_, _ = file.ReadAt(last, info.Size()-1)
+	}
+	if err != nil && err != syscall.EWOULDBLOCK && err != syscall.EINTR {
+		last[0] = 0 // Without locks nobody keeps the end of the file as it is.
 	}
 	if last[0] != '\n' {
 		line = append([]byte{'\n'}, line...) // What a killed process left unfinished must not swallow this event.
@@ -92,14 +104,24 @@ func appendLine(buffer string, line []byte) {
 	_, _ = file.Write(line)
 }
 
+var isText = regexp.MustCompile(`(?s)^(.*(Id|_id|Type|_type|ersion)|commands?|platform|source)$`)
+var looksPlain = regexp.MustCompile(`^(true|false|-?(0|[1-9][0-9]*)(\.[0-9]*[1-9])?)$`)
+
+func value(key, text string) any {
+	if looksPlain.MatchString(text) && !isText.MatchString(key) && len(text) < 16 && text != "-0" {
+		return json.RawMessage(text)
+	}
+	return text
+}
+
 func main() {
 	if len(os.Args) < 2 {
 		return
 	}
-	fields := map[string]string{}
+	fields := map[string]any{}
 	for _, pair := range os.Args[2:] {
-		if key, value, ok := strings.Cut(pair, "="); ok {
-			fields[key] = value
+		if key, text, ok := strings.Cut(pair, "="); ok {
+			fields[key] = value(key, text)
 		}
 	}
 	record(os.Args[1], fields)

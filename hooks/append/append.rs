@@ -1,7 +1,10 @@
 //! Appends a telemetry event without telemetry-upload installed, with nothing but std (Rust 1.89, for
-//! `File::try_lock`). Paste everything above `main` into your tool, and set `APP`.
+//! `File::try_lock`). Paste everything above `value` into your tool, and set `APP`.
 //!
 //! usage: append EVENT [key=value]...
+//!
+//! Of these values, true, false and plain numbers (2, -0.5) are written as such. What would lose a digit (007, 1.10,
+//! 1e5, more than 15 characters) stays text, and so do *Id, *Type, *version, command, commands, platform and source.
 
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io::Write;
@@ -14,8 +17,18 @@ const APP: &str = "atomic";
 const OFF: [&str; 4] = ["0", "false", "off", "no"];
 const CI: &str = "CI CONTINUOUS_INTEGRATION BUILD_ID BUILD_NUMBER RUN_ID TF_BUILD TEAMCITY_VERSION";
 
+/// The value of a field. A number that JSON cannot hold, NaN for one, leaves its field out.
+#[derive(Clone, Copy)]
+pub enum Value<'a> {
+    Text(&'a str),
+    Whole(i64),
+    Number(f64),
+    Flag(bool),
+}
+use Value::{Flag, Number, Text, Whole};
+
 /// Appends one event if the person agreed. Never fails its host, and waits half a second at most.
-pub fn record(event: &str, fields: &[(&str, &str)]) {
+pub fn record(event: &str, fields: &[(&str, Value)]) {
     let Some((folder, consent)) = consent() else {
         return;
     };
@@ -30,13 +43,23 @@ pub fn record(event: &str, fields: &[(&str, &str)]) {
     let now = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
     let mut line = format!("{{\"timestamp\":{}", now.as_millis());
     let own = [
-        ("eventType", event),
-        ("eventId", &id),
-        ("anonymousId", who.map_or("", |(id, _)| id)),
-        ("platform", &env::consts::OS.replace("macos", "darwin")),
+        ("eventType", Text(event)),
+        ("eventId", Text(&id)),
+        ("anonymousId", Text(who.map_or("", |(id, _)| id))),
+        (
+            "platform",
+            Text(&env::consts::OS.replace("macos", "darwin")),
+        ),
     ];
     for (name, value) in own.iter().chain(fields) {
-        line += &format!(",{}:{}", json(name), json(value));
+        let value = match value {
+            Text(text) => json(text),
+            Whole(number) => number.to_string(),
+            Number(number) if number.is_finite() => number.to_string(),
+            Number(_) => continue,
+            Flag(flag) => flag.to_string(),
+        };
+        line += &format!(",{}:{value}", json(name));
     }
     // Telemetry is never a reason for the host to fail.
     let _ = append(&folder.join("telemetry-events.jsonl"), line + "}\n");
@@ -71,15 +94,21 @@ fn append(buffer: &Path, mut line: String) -> io::Result<()> {
     let mut options = fs::File::options();
     options.read(true).append(true).create(true).mode(0o600);
     let mut file = options.open(buffer)?;
-    // If a hung process keeps the lock: one write is safe without it.
+    let (mut has_locks, mut last) = (true, [b'\n']);
+    // If a hung process keeps the lock, or the file system has none: one write is safe without it.
     for _ in 0..100 {
-        if file.try_lock().is_ok() {
-            break;
+        match file.try_lock() {
+            Err(fs::TryLockError::WouldBlock) => thread::sleep(Duration::from_millis(5)),
+            locked => {
+                has_locks = locked.is_ok();
+                break;
+            }
         }
-        thread::sleep(Duration::from_millis(5));
     }
-    let (size, mut last) = (file.metadata()?.len(), [b'\n']);
-    if size > 0 {
+    let size = file.metadata()?.len();
+    if !has_locks {
+        last = [0]; // Without locks nobody keeps the end of the file as it is.
+    } else if size > 0 {
         file.read_exact_at(&mut last, size - 1)?;
     }
     if last != [b'\n'] {
@@ -97,10 +126,30 @@ fn json(text: &str) -> String {
     format!("\"{}\"", text.chars().map(escape).collect::<String>())
 }
 
+fn value<'a>(key: &str, text: &'a str) -> Value<'a> {
+    let ends = ["Id", "_id", "Type", "_type", "ersion"];
+    let names = ["command", "commands", "platform", "source"];
+    if ends.iter().any(|end| key.ends_with(end)) || names.contains(&key) || text.len() > 15 {
+        return Text(text);
+    }
+    if let Ok(flag) = text.parse() {
+        return Flag(flag);
+    }
+    // What looks the same as a number loses nothing as one; Rust writes neither exponents nor `+`.
+    let whole: Option<i64> = text.parse().ok();
+    let number: Option<f64> = text.parse().ok().filter(|number: &f64| number.is_finite());
+    match (whole, number) {
+        (Some(whole), _) if whole.to_string() == text => Whole(whole),
+        (_, Some(number)) if number.to_string() == text && text != "-0" => Number(number),
+        _ => Text(text),
+    }
+}
+
 fn main() {
     let args: Vec<String> = env::args().skip(1).collect();
     if let Some((event, pairs)) = args.split_first() {
         let pairs = pairs.iter().filter_map(|pair| pair.split_once('='));
-        record(event, &pairs.collect::<Vec<_>>());
+        let typed = pairs.map(|(key, text)| (key, value(key, text)));
+        record(event, &typed.collect::<Vec<_>>());
     }
 }

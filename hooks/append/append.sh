@@ -3,11 +3,36 @@
 # last lines into your tool, and set app.
 #
 # usage: append.sh EVENT [key=value]...
+#
+# Of the values, true, false and plain numbers (2, -0.5) are written as such. What would lose a digit (007, 1.10,
+# 1e5, more than 15 characters) stays text, and so do *Id, *Type, *version, command, commands, platform and source.
 
 app=atomic
 
 json_string() {
-    printf '"%s"' "$(printf %s "$1" | tr -d '\000-\037' | sed 's/[\\"]/\\&/g')"
+    printf '%s\n' "$1" | awk '
+        BEGIN {
+            for (n = 1; n < 32; n++) escaped[sprintf("%c", n)] = sprintf("\\u%04x", n)
+            escaped["\""] = "\\\""; escaped["\\"] = "\\\\"
+            printf "\""
+        }
+        NR > 1 { printf "\\n" }
+        { for (n = 1; n <= length($0); n++) { c = substr($0, n, 1); printf "%s", c in escaped ? escaped[c] : c } }
+        END { printf "\"" }'
+}
+
+# The value of a key, as text or as what it looks like.
+json_value() {
+    case $1 in *Id | *_id | *Type | *_type | *ersion | command | commands | platform | source) json_string "$2" && return ;; esac
+    case $2 in
+    true | false) printf %s "$2" && return ;;
+    -0 | *[!0-9.-]* | ????????????????*) json_string "$2" && return ;;
+    esac
+    case ${2#-} in
+    *-* | *.*.* | *. | *.*0) json_string "$2" ;;
+    0 | 0.* | [1-9]*) printf %s "$2" ;;
+    *) json_string "$2" ;;
+    esac
 }
 
 says_off() {
@@ -45,19 +70,21 @@ record() (
     line="$line,\"anonymousId\":\"$who\",\"platform\":$(json_string "$(uname -s | tr '[:upper:]' '[:lower:]')")"
     shift
     for pair in "$@"; do
-        case $pair in *=*) line="$line,$(json_string "${pair%%=*}"):$(json_string "${pair#*=}")" ;; esac
+        case $pair in *=*) line="$line,$(json_string "${pair%%=*}"):$(json_value "${pair%%=*}" "${pair#*=}")" ;; esac
     done
 
     buffer=$folder/telemetry-events.jsonl
     if [ -h "$buffer" ]; then exit 0; fi
     # shellcheck disable=SC2094 # Reading its last byte, under the lock and before the append, is meant.
     {
-        # A shell writes a longer line in pieces, which only the lock keeps together. If there is no flock
-        # (macOS), or a hung process keeps the lock, a shorter one is safe without it.
-        if ! flock -w 1 9 && [ ${#line} -gt 3900 ]; then exit 0; fi
+        # A shell writes a longer line in pieces, which only the lock keeps together. A shorter one is safe without
+        # it: if a hung process keeps the lock (1), there is no flock (macOS), or the file system has no locks.
+        flock -w 1 9
+        lock=$?
+        if [ $lock -ne 0 ] && [ ${#line} -gt 3900 ]; then exit 0; fi
         # What a killed process left unfinished must not swallow this event.
         start=
-        if [ -n "$(tail -c 1 "$buffer")" ]; then start='
+        if [ $lock -gt 1 ] || [ -n "$(tail -c 1 "$buffer")" ]; then start='
 '; fi
         printf '%s%s}\n' "$start" "$line" >&9
     } 9>>"$buffer"

@@ -49,7 +49,8 @@ pub(super) const ENVELOPE: Type = Type {
     ],
 };
 
-/// `ver` has a default in the schema, so that it may be left out.
+/// `ver` has a default in the schema, so that it may be left out; so may what only "acts as required" there:
+/// official SDKs send page views without an id.
 const TYPES: [Type; 9] = [
     Type {
         name: "EventData",
@@ -87,7 +88,7 @@ const TYPES: [Type; 9] = [
             ("name", Required, Text(1024)),
             ("id", Optional, Text(512)),
             ("resultCode", Optional, Text(1024)),
-            ("duration", Required, Text(ANY)),
+            ("duration", Optional, Text(ANY)),
             ("success", Optional, Bool),
             ("data", Optional, Text(8192)),
             ("type", Optional, Text(1024)),
@@ -109,7 +110,7 @@ const TYPES: [Type; 9] = [
             ("url", Optional, Text(2048)),
             ("duration", Optional, Text(ANY)),
             ("referrerUri", Optional, Text(2048)),
-            ("id", Required, Text(512)),
+            ("id", Optional, Text(512)),
         ],
     },
     Type {
@@ -119,17 +120,17 @@ const TYPES: [Type; 9] = [
             ("name", Required, Text(512)),
             ("url", Optional, Text(2048)),
             ("duration", Optional, Text(ANY)),
-            ("id", Required, Text(512)),
+            ("id", Optional, Text(512)),
         ],
     },
     Type {
         name: "AvailabilityData",
         fields: &[
             ("ver", Optional, Int),
-            ("id", Required, Text(512)),
-            ("name", Required, Text(1024)),
+            ("id", Optional, Text(512)),
+            ("name", Optional, Text(1024)),
             ("duration", Required, Text(ANY)),
-            ("success", Required, Bool),
+            ("success", Optional, Bool),
             ("runLocation", Optional, Text(1024)),
             ("message", Optional, Text(8192)),
         ],
@@ -379,7 +380,7 @@ mod tests {
 
     #[test]
     fn a_type_is_known_by_its_other_names_and_an_unknown_one_passes() {
-        let nameless = json!({"id": "i"});
+        let nameless = json!({"url": "u"});
         let message = missing("name", "PageViewData", "string");
         for name in ["PageViewData", "PageviewData", "PageEventData"] {
             check_payload(name, &nameless, &message);

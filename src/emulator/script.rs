@@ -20,10 +20,10 @@
 //!
 //! | field | value | meaning |
 //! |---|---|---|
-//! | `status` | 100 to 999 | The status of the reply. Alone: with 2xx the honest body is sent under this status; with any other the body is empty and nothing is accepted. |
+//! | `status` | 100 to 999 | The status of the reply. Alone: with 2xx the honest body is sent under this status; from 400 on every item is refused with it, in Breeze's words; with any other the body is empty and nothing is accepted. |
 //! | `headers` | object of strings | Added to the reply; one of ours with the same name (`Date`, `Content-Length`, `Connection`) is replaced. |
-//! | `body` | string | Sent as it is; nothing is accepted, whatever the status (200 if left out), because this is not Breeze speaking. |
-//! | `content_type` | string | The `Content-Type`; if left out, `application/json`. |
+//! | `body` | string | Sent as it is; nothing is accepted, whatever the status (200 if left out), because this is not Breeze speaking. `""` is the bare status, as a proxy sends it. |
+//! | `content_type` | string | The `Content-Type`; if left out, `application/json`, or none with an empty body. |
 //! | `items` | array of `{"index", "statusCode", "message"}` | These items are refused, beside those that are refused honestly; the others are accepted. The status is 206, or the first item's if none was accepted. An index may be repeated or out of range. |
 //! | `every` | number from 1 | The `items` repeat after so many, up to the last item there is; an index beyond it is left out. |
 //! | `delay_ms` | number | Hang this long before the first byte of the reply. What was accepted is stored by then. |

@@ -2,7 +2,7 @@
 
 use crate::kit::{BUFFER, CONSENT, Sandbox};
 use crate::tools::{feed, file, find, python, shells, silent};
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
@@ -117,6 +117,163 @@ fn every_example_appends_a_line_that_arrives() {
             sandbox.delivered(),
             [&first["eventId"], &second["eventId"]].map(|id| id.as_str().unwrap())
         );
+    }
+}
+
+/// A text that every language has to escape.
+const SPICY: &str = "say \"é😀\" \\n,\nthen\t\u{1b}[1m\r";
+
+/// The only line of the buffer, without what differs from call to call.
+fn only_line(sandbox: &Sandbox) -> Value {
+    let text = sandbox.read(BUFFER);
+    assert_eq!(text.lines().count(), 1, "{text}");
+    let mut line: Value = serde_json::from_str(&text).unwrap();
+    let fields = line.as_object_mut().unwrap();
+    assert!(fields.remove("eventId").is_some() && fields.remove("timestamp").is_some());
+    line
+}
+
+#[test]
+fn all_examples_write_the_same_json() {
+    let typed = [
+        ("success", "true", json!(true)),
+        ("valid", "false", json!(false)),
+        ("commandCount", "2", json!(2)),
+        ("below", "-7", json!(-7)),
+        ("share", "-0.25", json!(-0.25)),
+        ("none", "0", json!(0)),
+        ("round", "1000", json!(1000)),
+        ("large", "123456789012345", json!(123_456_789_012_345_i64)),
+    ];
+    // What would lose a digit or a sign, what is no number in JSON, and what is a text whatever it looks like.
+    let texts = [
+        ("spicy", SPICY),
+        ("empty", ""),
+        ("zeros", "0012"),
+        ("price", "1.10"),
+        ("one", "1.0"),
+        ("minus", "-0"),
+        ("hash", "1e5"),
+        ("longer", "1234567890123456"),
+        ("plus", "+1"),
+        ("dot", "5."),
+        ("point", ".5"),
+        ("dash", "-"),
+        ("dashes", "--5"),
+        ("date", "2026-11"),
+        ("address", "1.2.3"),
+        ("lines", "5\n6"),
+        ("missing", "NaN"),
+        ("endless", "Infinity"),
+        ("capital", "True"),
+        ("null", "null"),
+        ("list", "[1]"),
+        ("version", "2"),
+        ("atomicVersion", "1.5"),
+        ("sessionId", "5"),
+        ("agent_type", "7"),
+        ("command", "true"),
+        ("source", "3"),
+    ];
+    let texts = texts.map(|(key, text)| (key, text, json!(text)));
+    let cases: Vec<_> = typed.into_iter().chain(texts).collect();
+    let pairs: Vec<String> = cases
+        .iter()
+        .map(|(key, text, _)| format!("{key}={text}"))
+        .collect();
+    let mut args = vec!["example_event"];
+    args.extend(pairs.iter().map(String::as_str));
+    for example in EXAMPLES.iter() {
+        let sandbox = Sandbox::new();
+        append(example, &sandbox, &args);
+        let line = only_line(&sandbox);
+        for (key, _, value) in &cases {
+            assert_eq!(line[*key], *value, "{example:?} {key}");
+        }
+        // And the four that each adds.
+        assert_eq!(line.as_object().unwrap().len(), cases.len() + 3, "{line}");
+    }
+}
+
+/// Each language's example, pasted above a call with values of its own types.
+fn typed_examples() -> Vec<Vec<PathBuf>> {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("typed");
+    fs::create_dir_all(&folder).unwrap();
+    let pasted = |name: &str, end: &str, call: &str| {
+        let text = fs::read_to_string(file(&format!("hooks/append/{name}"))).unwrap();
+        let (above, _) = text.split_once(end).unwrap();
+        let copy = folder.join(name);
+        fs::write(&copy, format!("{above}\n{call}\n")).unwrap();
+        copy
+    };
+    let text = json!(SPICY).to_string();
+    let mut examples: Vec<Vec<PathBuf>> = Vec::new();
+    if let Some(python) = python() {
+        let call = format!(
+            "record('typed', text={text}, yes=True, count=-3, share=0.5, nan=float('nan'), inf=-float('inf'), deep=[float('nan')], odd={{1, 2}})"
+        );
+        examples.push(vec![python, pasted("append.py", "def value(", &call)]);
+    }
+    if let Some(node) = find("node") {
+        let call = format!(
+            "record('typed', {{ text: {text}, yes: true, count: -3, share: 0.5, nan: NaN, inf: -Infinity, deep: [NaN], odd: 1n }})"
+        );
+        examples.push(vec![node, pasted("append.mjs", "// This by itself", &call)]);
+    }
+    if let Some(rustc) = find("rustc") {
+        let call = format!(
+            "fn main() {{ record(\"typed\", &[(\"text\", Text({SPICY:?})), (\"yes\", Flag(true)), (\"count\", Whole(-3)), (\"share\", Number(0.5)), (\"nan\", Number(f64::NAN)), (\"inf\", Number(-f64::INFINITY))]) }}"
+        );
+        let source = pasted("append.rs", "fn value<", &call);
+        examples.push(build(&rustc, &["--edition=2024", "-o"], &source));
+    }
+    if let Some(go) = find("go") {
+        let call = format!(
+            "func main() {{ zero := 0.0; record(\"typed\", map[string]any{{\"text\": {text}, \"yes\": true, \"count\": -3, \"share\": 0.5, \"nan\": zero / zero, \"inf\": -1 / zero, \"deep\": []any{{zero / zero}}, \"odd\": func() {{}}}}) }}"
+        );
+        let source = pasted("append.go", "var isText", &call);
+        examples.push(build(&go, &["build", "-o"], &source));
+    }
+    examples
+}
+
+#[test]
+fn values_keep_their_types_and_nan_costs_its_field_alone() {
+    for example in typed_examples() {
+        let sandbox = Sandbox::new();
+        append(&example, &sandbox, &[]);
+        let expected = json!({
+            "eventType": "typed", "anonymousId": "11111111-1111-4111-8111-111111111111", "platform": "linux",
+            "text": SPICY, "yes": true, "count": -3, "share": 0.5,
+        });
+        assert_eq!(only_line(&sandbox), expected, "{example:?}");
+    }
+}
+
+#[test]
+fn every_example_appends_without_the_lock_where_there_are_no_locks() {
+    let Some(strace) = find("strace") else { return };
+    for error in ["ENOSYS", "EOPNOTSUPP", "ENOLCK"] {
+        for example in EXAMPLES.iter() {
+            let sandbox = Sandbox::new();
+            sandbox.append("{\"eventType\":\"torn");
+            let traced = sandbox.path("trace");
+            let flags = ["-f", "-qq", "-e", "trace=flock", "-e"].map(PathBuf::from);
+            let mut command = vec![strace.clone()];
+            command.extend(flags);
+            command.push(format!("inject=flock:error={error}").into());
+            command.extend(["-o".into(), traced.clone()]);
+            command.extend(example.iter().cloned());
+            append(&command, &sandbox, &["example_event"]);
+            let text = sandbox.read(BUFFER);
+            assert!(
+                text.starts_with("{\"eventType\":\"torn\n{") && text.ends_with("}\n"),
+                "{example:?} {error}: {text}"
+            );
+            // Asked once, and not again for half a second. Node and busybox ask nothing.
+            let asked = fs::read_to_string(traced).unwrap();
+            assert!(asked.matches("flock(").count() <= 1, "{example:?}: {asked}");
+        }
     }
 }
 

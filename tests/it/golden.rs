@@ -197,6 +197,23 @@ fn every_difference_from_the_official_sdks_is_listed_and_every_listed_one_exists
 }
 
 #[test]
+fn the_emulator_accepts_what_every_official_sdk_sent() {
+    let server = Sandbox::new();
+    for golden in goldens() {
+        let mut envelope = golden["envelope"].clone();
+        // The recordings are older than 48 hours.
+        envelope["time"] = json!(telemetry_upload::world::now().to_rfc3339());
+        let reply = ureq::post(format!(
+            "http://127.0.0.1:{}/v2.1/track",
+            server.server.port
+        ))
+        .send(envelope.to_string())
+        .unwrap();
+        assert_eq!(reply.status(), 200, "{}", golden["sdk"]);
+    }
+}
+
+#[test]
 fn our_request_has_the_shape_of_the_official_exporters() {
     let (_, ours) = ours();
     let golden = goldens()
