@@ -10,7 +10,7 @@ use crate::route::Route;
 use crate::server_clock::ServerClock;
 use crate::settings::Limits;
 use crate::stop::Stop;
-use crate::verdict::{self, Elsewhere, OfEvent, Trouble, Verdict};
+use crate::verdict::{self, Cure, Elsewhere, OfEvent, Trouble, Verdict};
 use crate::world::{Answer, NoReply, Reply, UnderWay, World};
 use chrono::{DateTime, TimeDelta, Utc};
 use std::time::Duration;
@@ -188,7 +188,11 @@ impl<'a, W: World> Requests<'a, W> {
                     if place == *self.route.place() {
                         self.route.reset();
                     }
-                    return judgement(Verdict::Again(Trouble::NoReply(no_reply.why)), None);
+                    let trouble = Trouble::NoReply(no_reply);
+                    return match trouble.cure() {
+                        Cure::Time => judgement(Verdict::Again(trouble), None),
+                        Cure::Configuration => judgement(Verdict::Leave(trouble), None),
+                    };
                 }
             };
             let now = self.world.now() - self.world.elapsed().saturating_sub(at);

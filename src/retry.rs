@@ -3,6 +3,7 @@
 
 use crate::settings::Limits;
 use crate::verdict::Trouble;
+use crate::world::NoReply;
 use chrono::{DateTime, Days, NaiveDateTime, NaiveTime, TimeDelta, Utc};
 use std::time::Duration;
 
@@ -61,6 +62,8 @@ pub fn not_before(
         return Some(now + asked);
     }
     match trouble {
+        // A wrong password that is sent again and again locks the account.
+        Trouble::NoReply(NoReply::CredentialsWanted(_)) => Some(now + HOUR),
         // A captive portal ends when its user logs in, and asking a closed door costs little.
         Trouble::NoReply(_)
         | Trouble::Status(_)
@@ -221,7 +224,11 @@ mod tests {
             let expected = expected.map(|text| text.parse::<DateTime<Utc>>().unwrap());
             assert_eq!(not_before(&trouble, None, now()), expected, "{trouble:?}");
         };
-        check(Trouble::NoReply(String::new()), None);
+        check(Trouble::NoReply(NoReply::HostNotFound), None);
+        check(
+            Trouble::NoReply(NoReply::CredentialsWanted(None)),
+            Some("2026-11-20T13:00:00Z"),
+        );
         check(Trouble::Status(503), None);
         check(Trouble::NotBreeze(200), None);
         check(Trouble::Redirected(String::new()), None);

@@ -67,6 +67,7 @@ impl Stop {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::world::NoReply;
 
     #[test]
     fn the_longer_pause_wins_then_what_ends_the_pass() {
@@ -93,7 +94,7 @@ mod tests {
             let stop = Stop::Trouble(trouble, until);
             assert_eq!(stop.ends_the_pass(), expected, "{stop:?}");
         };
-        check(Trouble::NoReply(String::new()), None, false);
+        check(Trouble::NoReply(NoReply::HostNotFound), None, false);
         check(Trouble::Status(500), None, false);
         check(Trouble::Status(503), Some(DateTime::UNIX_EPOCH), true);
         check(Trouble::Status(429), None, true);

@@ -95,7 +95,7 @@ fn events_in(body: &[u8]) -> usize {
 fn tell(endpoint: &Endpoint, sent: usize, reply: &Result<Reply, NoReply>, attempt: u32) -> String {
     let host = endpoint.host();
     let said = match reply {
-        Err(no_reply) => format!("no reply ({})", no_reply.why),
+        Err(no_reply) => format!("no reply ({no_reply})"),
         Ok(reply) => {
             let accepted = match verdict::judge(reply, sent) {
                 Err(_) => return format!("{host}: {}, a redirect", reply.status),

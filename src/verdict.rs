@@ -6,7 +6,7 @@
 
 use crate::connection;
 use crate::wording::counted;
-use crate::world::Reply;
+use crate::world::{NoReply, Reply};
 use serde_json::Value;
 use std::fmt;
 
@@ -57,7 +57,7 @@ pub struct Refusal {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Trouble {
     /// Nothing came back; the batch may have arrived all the same.
-    NoReply(String),
+    NoReply(NoReply),
     /// A status that may pass: 408, 429, 5xx, and any this table does not know.
     Status(u16),
     /// A 2xx whose body is not Breeze's: a captive portal or a proxy.
@@ -108,6 +108,7 @@ impl Trouble {
             | Trouble::WrongEndpoint(_)
             | Trouble::Misconfigured(_)
             | Trouble::RefusedAlike(_) => Cure::Configuration,
+            Trouble::NoReply(why) if why.is_configuration() => Cure::Configuration,
             _ => Cure::Time,
         }
     }
@@ -115,7 +116,11 @@ impl Trouble {
     /// Whether another batch might fare better: these are about the batch or the moment, the others
     /// are the endpoint's word about us.
     pub fn is_about_the_batch(&self) -> bool {
-        matches!(self, Trouble::NoReply(_) | Trouble::Status(408 | 500..=599))
+        match self {
+            Trouble::NoReply(why) => !why.is_configuration(),
+            Trouble::Status(status) => matches!(status, 408 | 500..=599),
+            _ => false,
+        }
     }
 
     /// Whether one event of the batch may be the reason. Access, quota and unknown statuses count only if
@@ -136,6 +141,8 @@ impl Trouble {
 impl fmt::Display for Trouble {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         match self {
+            // The server was not asked.
+            Trouble::NoReply(why @ NoReply::ProxyUnusable(_)) => write!(f, "{why}"),
             Trouble::NoReply(why) => write!(f, "no reply from the server: {why}"),
             Trouble::Status(429) => write!(f, "the server asks for a pause (429)"),
             Trouble::Status(status) => write!(f, "the server answered {status}"),
@@ -451,6 +458,7 @@ fn judge_bare_status(status: u16) -> Verdict {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::world::UnusableProxy;
     use proptest::prelude::*;
 
     fn judged(reply: &Reply, sent: usize) -> Verdict {
@@ -546,10 +554,26 @@ mod tests {
     fn each_trouble_has_its_words_its_cure_and_its_reach() {
         use Cure::{Configuration, Time};
         let why = || "why".to_owned();
+        let unusable = UnusableProxy {
+            variable: "ALL_PROXY",
+            why: "has no valid port",
+        };
         for (trouble, words, cure, is_about_the_batch) in [
             (
-                Trouble::NoReply(why()),
-                "no reply from the server: why",
+                Trouble::NoReply(NoReply::CredentialsWanted(None)),
+                "no reply from the server: a proxy of the network wants credentials (407); name it with its credentials in HTTPS_PROXY",
+                Configuration,
+                false,
+            ),
+            (
+                Trouble::NoReply(NoReply::ProxyUnusable(unusable)),
+                "ALL_PROXY has no valid port; write ALL_PROXY as http://HOST:PORT or socks5h://HOST:PORT, or unset it",
+                Configuration,
+                false,
+            ),
+            (
+                Trouble::NoReply(NoReply::HostNotFound),
+                "no reply from the server: the host name could not be resolved",
                 Time,
                 true,
             ),

@@ -16,11 +16,13 @@ use ureq::http::HeaderMap;
 
 mod agents;
 mod lanes;
+mod no_reply;
 mod proxies;
 mod reach;
 mod roots;
 
-pub use proxies::{Proxies, ProxyInUse, proxies};
+pub use no_reply::{NoReply, ProxyFailure};
+pub use proxies::{Proxies, ProxyInUse, ProxyName, UnusableProxy, proxies};
 pub use reach::{connect, lookup};
 
 use agents::Agents;
@@ -46,13 +48,6 @@ pub struct Reply {
     pub cache_control: Option<String>,
     /// `Date`, as sent: the server's clock.
     pub date: Option<String>,
-}
-
-/// Nothing came back. The batch may have arrived all the same.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct NoReply {
-    /// Why, in words.
-    pub why: String,
 }
 
 /// What came of a request, and when.
@@ -107,9 +102,7 @@ pub trait World {
         match request {
             UnderWay::Done(answer) => answer,
             UnderWay::InLane(lane) => lane.recv().unwrap_or_else(|_| Answer {
-                reply: Err(NoReply {
-                    why: "the lane it was sent in has ended".to_owned(),
-                }),
+                reply: Err(NoReply::Failed("its thread has ended".to_owned())),
                 at: self.elapsed(),
             }),
         }
@@ -221,6 +214,7 @@ impl World for RealWorld {
 }
 
 fn post(agents: &Agents, endpoint: &Endpoint, packed: &[u8]) -> Result<Reply, NoReply> {
+    let no_reply = |err: &ureq::Error| NoReply::of(err, None);
     let mut response = agents
         .post(endpoint, packed)
         .map_err(|err| no_reply(&err))?;
@@ -266,37 +260,4 @@ fn decoded(body: Vec<u8>, encoding: Option<&str>) -> Option<Vec<u8>> {
 
 fn header(headers: &HeaderMap, name: &str) -> Option<String> {
     headers.get(name)?.to_str().ok().map(str::to_owned)
-}
-
-/// No network, no name server, or no such host: the system does not tell them apart.
-const HOST_NOT_FOUND: &str = "the host name could not be resolved";
-
-fn no_reply(err: &ureq::Error) -> NoReply {
-    let why = match err {
-        ureq::Error::HostNotFound => HOST_NOT_FOUND.to_owned(),
-        ureq::Error::Timeout(what) => format!("timed out ({what})"),
-        ureq::Error::Io(err) => io_reason(err),
-        other => other.to_string(),
-    };
-    let hint = "; if a proxy inspects TLS here, name its root with --ca-file or SSL_CERT_FILE";
-    NoReply {
-        why: if why.contains("certificate") {
-            why + hint
-        } else {
-            why
-        },
-    }
-}
-
-/// The system's words without the number behind them.
-fn io_reason(err: &std::io::Error) -> String {
-    let text = err.to_string();
-    // std's own words for every failure of the resolver, with the C library's behind them.
-    if text.starts_with("failed to lookup address information") {
-        return HOST_NOT_FOUND.to_owned();
-    }
-    match text.split_once(" (os error") {
-        Some((words, _)) => words.to_lowercase(),
-        None => text,
-    }
 }

@@ -9,7 +9,7 @@ use crate::route::Route;
 use crate::settings::Settings;
 use crate::verdict::{self, Cure, Trouble, Verdict};
 use crate::wording::{grouped, lag};
-use crate::world::{self, RealWorld, Reply, World};
+use crate::world::{self, NoReply, RealWorld, Reply, World};
 use chrono::TimeDelta;
 use serde_json::Value;
 use std::time::Duration;
@@ -109,7 +109,7 @@ fn post(subject: &Subject, settings: &Settings, world: &RealWorld, checks: &mut 
         let reply = match world.post(route.place(), b"[]") {
             Ok(reply) => reply,
             Err(none) => {
-                checks.push(no_reply(&none.why));
+                checks.push(no_reply(&none));
                 return;
             }
         };
@@ -137,13 +137,11 @@ fn post(subject: &Subject, settings: &Settings, world: &RealWorld, checks: &mut 
     }
 }
 
-fn no_reply(why: &str) -> Check {
-    if why.contains("certificate") {
-        // The hint behind it is the advice below.
-        let words = why.split("; if a proxy").next().unwrap_or_default();
+fn no_reply(why: &NoReply) -> Check {
+    if let Some(distrust) = why.distrust() {
         return Check::misconfigured(
             "tls",
-            format!("no trust in the server: {words}"),
+            format!("no trust in the server: {distrust}"),
             "if a proxy inspects TLS here, name its root with --ca-file, \"caFile\" in config.json, or SSL_CERT_FILE",
         );
     }

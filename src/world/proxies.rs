@@ -2,6 +2,7 @@
 
 use crate::connection::Endpoint;
 use std::collections::BTreeMap;
+use std::fmt;
 use ureq::http::Uri;
 use ureq::{Proxy, ProxyProtocol};
 
@@ -39,6 +40,64 @@ pub struct ProxyInUse {
     pub is_socks: bool,
     /// Whether requests to the endpoint go past it: a host that `NO_PROXY` names.
     pub is_bypassed: bool,
+}
+
+/// A proxy as the user may be told of it: without credentials.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProxyName {
+    /// The variable that names it.
+    pub variable: &'static str,
+    /// Its scheme.
+    pub scheme: &'static str,
+    /// Its host, an IPv6 address in brackets.
+    pub host: String,
+    /// Its port.
+    pub port: u16,
+}
+
+impl ProxyName {
+    /// How to write it with credentials.
+    pub(super) fn with_credentials(&self) -> String {
+        let ProxyName {
+            scheme, host, port, ..
+        } = self;
+        format!("{scheme}://USER:PASSWORD@{host}:{port}")
+    }
+}
+
+impl fmt::Display for ProxyName {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        let ProxyName {
+            variable,
+            scheme,
+            host,
+            port,
+        } = self;
+        write!(f, "{scheme}://{host}:{port} ({variable})")
+    }
+}
+
+/// A variable whose value names a proxy that cannot be used. Nothing is connected to then.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UnusableProxy {
+    /// The variable.
+    pub variable: &'static str,
+    /// What is wrong with its value: a predicate, without the value, which may hold a password.
+    pub why: &'static str,
+}
+
+impl UnusableProxy {
+    /// What to do about it.
+    pub fn advice(&self) -> String {
+        let variable = self.variable;
+        format!("write {variable} as http://HOST:PORT or socks5h://HOST:PORT, or unset it")
+    }
+}
+
+impl fmt::Display for UnusableProxy {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        write!(f, "{} {}", self.variable, self.why)
+    }
 }
 
 /// What the variables of proxies come to for this endpoint. `env` is the environment of this process,

@@ -106,11 +106,7 @@ impl World for Planned {
                 ..Reply::default()
             })
         };
-        let nothing = || {
-            Err(NoReply {
-                why: "cut".to_owned(),
-            })
-        };
+        let nothing = || Err(NoReply::Failed("cut".to_owned()));
         match self
             .answers
             .borrow_mut()

@@ -4,6 +4,7 @@ use std::time::Duration;
 use telemetry_upload::retry::{self, NOT_BEFORE_MAX, Next};
 use telemetry_upload::settings::Limits;
 use telemetry_upload::verdict::Trouble;
+use telemetry_upload::world::NoReply;
 
 /// 9999-12-31, in seconds.
 const LAST: u64 = 253_402_300_799;
@@ -43,7 +44,7 @@ fn trouble(draw: &mut Draw) -> Trouble {
         0 => Trouble::Quota(402),
         1 => Trouble::Denied(401),
         2 => Trouble::NotBreeze(200),
-        3 => Trouble::NoReply(String::new()),
+        3 => Trouble::NoReply(NoReply::HostNotFound),
         4 => Trouble::Redirected(String::new()),
         _ => Trouble::Status(u16::from(draw.byte())),
     }

@@ -126,11 +126,7 @@ impl Server {
 
     fn judge(&self, envelopes: &[Value], answer: &Answer) -> Result<Reply, NoReply> {
         let sent = envelopes.len();
-        let nothing = || {
-            Err(NoReply {
-                why: "nobody answered".to_owned(),
-            })
-        };
+        let nothing = || Err(NoReply::Failed("nobody answered".to_owned()));
         match answer {
             Answer::Accept => {
                 let taken = self.take(envelopes, &[]);
