@@ -198,7 +198,7 @@ pub fn host_of(url: &str) -> Option<String> {
 }
 
 /// A shell file or a YAML value often leaves its quotes on.
-fn unquoted(text: &str) -> &str {
+pub(crate) fn unquoted(text: &str) -> &str {
     let inside = |quote| text.strip_prefix(quote)?.strip_suffix(quote);
     ['"', '\''].into_iter().find_map(inside).unwrap_or(text)
 }

@@ -6,6 +6,7 @@ pub mod diagnosis;
 use crate::buffer;
 use crate::cli::{Application, Upload};
 use crate::clock::Clock;
+use crate::connection::Connection;
 use crate::consent::{self, Consent};
 use crate::holder::{self, Holder};
 use crate::host_settings::{self, Found, Standing};
@@ -15,6 +16,7 @@ use crate::schedule::{self, Scheduler};
 use crate::settings::{Limits, Settings};
 use crate::state::State;
 use crate::waiting::{self, Waiting};
+use crate::world::{Proxies, Way};
 use anyhow::{Context, Result};
 use chrono::{DateTime, Utc};
 use std::collections::BTreeMap;
@@ -38,6 +40,8 @@ pub struct Health {
     pub consent: Consent,
     /// The host that events go to, with its port if that is not the usual one; or why there is none.
     pub endpoint: Result<String>,
+    /// How that host is reached, if there is one.
+    pub way: Option<Way>,
     /// What is likely to be a mistake in the connection string.
     pub connection_warning: Option<&'static str>,
     /// The limits of a pass.
@@ -70,13 +74,20 @@ impl Health {
     ) -> Health {
         let app = application.app();
         let settings = Settings::resolve(&Upload::default(), app, paths, env);
-        let (endpoint, connection_warning, limits) = match settings {
-            Ok(settings) => (
-                Ok(settings.connection.endpoint.authority()),
-                settings.connection.warning,
-                settings.limits,
-            ),
-            Err(err) => (Err(err), None, Limits::default()),
+        let (endpoint, way, connection_warning, limits) = match settings {
+            Ok(settings) => {
+                let Connection {
+                    endpoint, warning, ..
+                } = settings.connection;
+                let way = Proxies::read(env).way_to(&endpoint);
+                (
+                    Ok(endpoint.authority()),
+                    Some(way),
+                    warning,
+                    settings.limits,
+                )
+            }
+            Err(err) => (Err(err), None, None, Limits::default()),
         };
         let mut obstacles = Vec::new();
         let mut note = |looked: Result<()>| {
@@ -105,6 +116,7 @@ impl Health {
             is_anothers: os::is_anothers(paths.data()),
             consent: consent::ask(env, app, &paths.consent()),
             endpoint,
+            way,
             connection_warning,
             buffers,
             obstacles,

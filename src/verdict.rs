@@ -116,11 +116,8 @@ impl Trouble {
     /// Whether another batch might fare better: these are about the batch or the moment, the others
     /// are the endpoint's word about us.
     pub fn is_about_the_batch(&self) -> bool {
-        match self {
-            Trouble::NoReply(why) => !why.is_configuration(),
-            Trouble::Status(status) => matches!(status, 408 | 500..=599),
-            _ => false,
-        }
+        matches!(self, Trouble::NoReply(_) | Trouble::Status(408 | 500..=599))
+            && self.cure() == Cure::Time
     }
 
     /// Whether one event of the batch may be the reason. Access, quota and unknown statuses count only if
@@ -141,9 +138,7 @@ impl Trouble {
 impl fmt::Display for Trouble {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         match self {
-            // The server was not asked.
-            Trouble::NoReply(why @ NoReply::ProxyUnusable(_)) => write!(f, "{why}"),
-            Trouble::NoReply(why) => write!(f, "no reply from the server: {why}"),
+            Trouble::NoReply(why) => f.write_str(&why.sentence()),
             Trouble::Status(429) => write!(f, "the server asks for a pause (429)"),
             Trouble::Status(status) => write!(f, "the server answered {status}"),
             Trouble::NotBreeze(status) => write!(

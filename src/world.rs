@@ -16,13 +16,14 @@ use ureq::http::HeaderMap;
 
 mod agents;
 mod lanes;
+mod no_proxy;
 mod no_reply;
 mod proxies;
 mod reach;
 mod roots;
 
 pub use no_reply::{NoReply, ProxyFailure};
-pub use proxies::{Proxies, ProxyInUse, ProxyName, UnusableProxy, proxies};
+pub use proxies::{Directly, Proxies, Proxy, ProxyName, UnusableProxy, Way};
 pub use reach::{connect, lookup};
 
 use agents::Agents;
@@ -214,11 +215,20 @@ impl World for RealWorld {
 }
 
 fn post(agents: &Agents, endpoint: &Endpoint, packed: &[u8]) -> Result<Reply, NoReply> {
-    let no_reply = |err: &ureq::Error| NoReply::of(err, None);
+    let proxy = match agents.proxies.way_to(endpoint) {
+        Way::Direct(_) => None,
+        Way::Through(proxy) => Some(proxy),
+        Way::Unusable(proxy) => return Err(NoReply::ProxyUnusable(proxy)),
+    };
+    let name = proxy.as_ref().map(|proxy| &proxy.name);
+    let no_reply = |err: &ureq::Error| NoReply::of(err, name);
     let mut response = agents
-        .post(endpoint, packed)
+        .post(endpoint, proxy.as_ref(), packed)
         .map_err(|err| no_reply(&err))?;
     let status = response.status().as_u16();
+    if status == 407 {
+        return Err(NoReply::CredentialsWanted(name.cloned()));
+    }
     let [retry_after, location, cache_control, date] =
         ["Retry-After", "Location", "Cache-Control", "Date"]
             .map(|name| header(response.headers(), name));

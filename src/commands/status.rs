@@ -11,7 +11,7 @@ use crate::schedule;
 use crate::state::Totals;
 use crate::terminal::{self, Tone};
 use crate::wording::{counted, grouped, minute, span, words};
-use crate::world;
+use crate::world::{self, Directly, Way};
 use anyhow::Result;
 use chrono::TimeDelta;
 use serde_json::{Value, json};
@@ -70,10 +70,15 @@ fn line(heading: &str, text: &str) {
 
 fn endpoint(health: &Health) -> String {
     let place = health.endpoint.as_ref();
-    let place = place.map_or("nowhere yet", String::as_str);
-    match health.connection_warning {
-        None => place.to_owned(),
-        Some(warning) => format!("{place} ({warning})"),
+    let mut place = place.map_or_else(|_| "nowhere yet".to_owned(), String::clone);
+    if let Some(warning) = health.connection_warning {
+        place += &format!(" ({warning})");
+    }
+    match &health.way {
+        None | Some(Way::Direct(Directly::NoneNamed)) => place,
+        Some(Way::Direct(why)) => format!("{place} directly: {why}"),
+        Some(Way::Through(proxy)) => format!("{place} through {}", proxy.name),
+        Some(Way::Unusable(proxy)) => format!("{place}, but not yet: {proxy}"),
     }
 }
 
@@ -221,6 +226,7 @@ fn json(app: &str, health: &Health, diagnosis: &Diagnosis) -> Value {
         "on": rule.is_none(),
         "rule": rule,
         "endpoint": health.endpoint.as_ref().ok(),
+        "proxy": health.way.as_ref().map(Way::json),
         "buffers": buffers,
         "obstacles": health.obstacles,
         "since": state.since,

@@ -9,7 +9,7 @@ use crate::route::Route;
 use crate::settings::Settings;
 use crate::verdict::{self, Cure, Trouble, Verdict};
 use crate::wording::{grouped, lag};
-use crate::world::{self, NoReply, RealWorld, Reply, World};
+use crate::world::{self, NoReply, Proxies, ProxyName, RealWorld, Reply, Way, World};
 use chrono::TimeDelta;
 use serde_json::Value;
 use std::time::Duration;
@@ -33,8 +33,17 @@ pub fn checks(subject: &Subject) -> Vec<Check> {
         let words = "not tried, for want of certificates";
         return vec![Check::warning(NAME, words, "see `certificates` above")];
     };
+    let endpoint = &settings.connection.endpoint;
+    let proxy = match Proxies::read(subject.env).way_to(endpoint) {
+        Way::Direct(_) => None,
+        Way::Through(proxy) => Some(proxy.name),
+        Way::Unusable(_) => {
+            let words = "not tried, for want of a usable proxy";
+            return vec![Check::warning(NAME, words, "see `proxy` above")];
+        }
+    };
     let mut checks = Vec::new();
-    if reach(subject, settings, &world, &mut checks) {
+    if reach(proxy.as_ref(), settings, &world, &mut checks) {
         post(subject, settings, &world, &mut checks);
     }
     checks
@@ -42,15 +51,13 @@ pub fn checks(subject: &Subject) -> Vec<Check> {
 
 /// The first host on the way, which is the proxy where there is one; false if the way ends there.
 fn reach(
-    subject: &Subject,
+    proxy: Option<&ProxyName>,
     settings: &Settings,
     world: &RealWorld,
     checks: &mut Vec<Check>,
 ) -> bool {
     let endpoint = &settings.connection.endpoint;
-    let proxy = world::proxies(subject.env, Some(endpoint)).in_use;
-    let proxy = proxy.filter(|proxy| !proxy.is_bypassed && !endpoint.is_loopback());
-    let (what, host, port) = match &proxy {
+    let (what, host, port) = match proxy {
         Some(proxy) => ("the proxy ", proxy.host.as_str(), proxy.port),
         None => ("", endpoint.host(), endpoint.port_or_default()),
     };
@@ -143,6 +150,13 @@ fn no_reply(why: &NoReply) -> Check {
             "tls",
             format!("no trust in the server: {distrust}"),
             "if a proxy inspects TLS here, name its root with --ca-file, \"caFile\" in config.json, or SSL_CERT_FILE",
+        );
+    }
+    if why.is_configuration() {
+        return Check::misconfigured(
+            "answer",
+            format!("no reply: {why}"),
+            "ask the administrator of the proxy for a user name and a password; write a special character in them as %XX",
         );
     }
     Check::problem(

@@ -2,10 +2,9 @@
 
 use super::{Check, Subject};
 use crate::cli::Upload;
-use crate::connection::Endpoint;
 use crate::consent::{Consent, Rule};
 use crate::settings::Settings;
-use crate::world::{self, RealWorld};
+use crate::world::{Directly, Proxies, RealWorld, Way};
 use anyhow::Error;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -117,39 +116,29 @@ fn connection_string(subject: &Subject) -> Check {
 
 fn proxy(subject: &Subject) -> Check {
     const NAME: &str = "proxy";
-    let endpoint = subject.settings.as_ref().ok();
-    let endpoint = endpoint.map(|settings| &settings.connection.endpoint);
-    let found = world::proxies(subject.env, endpoint);
-    let words = match &found.in_use {
-        None => "none".to_owned(),
-        Some(proxy) => {
-            let words = format!("{} ({})", proxy.address, proxy.variable);
-            if endpoint.is_some_and(Endpoint::is_loopback) {
-                format!("{words}, but not for this machine itself")
-            } else if proxy.is_bypassed {
-                format!("{words}, but not for this host: NO_PROXY names it")
-            } else if proxy.is_socks {
-                return Check::misconfigured(
-                    NAME,
-                    format!(
-                        "{words}, which is a SOCKS proxy: this program speaks only HTTP to one"
-                    ),
-                    format!("name an HTTP proxy in {}", proxy.variable),
-                );
-            } else {
-                words
-            }
-        }
+    let proxies = Proxies::read(subject.env);
+    let way = match &subject.settings {
+        Ok(settings) => proxies.way_to(&settings.connection.endpoint),
+        Err(_) => proxies.way_out(),
     };
-    if found.ignored.is_empty() {
-        return Check::ok(NAME, words);
+    match way {
+        Way::Direct(Directly::NoneNamed) => Check::ok(NAME, "none"),
+        Way::Direct(why @ Directly::PlainHttpOnly(_)) => Check::warning(
+            NAME,
+            format!("none: {why}"),
+            "if a proxy is needed here, name it in HTTPS_PROXY",
+        ),
+        Way::Direct(why) => Check::ok(NAME, format!("none: {why}")),
+        Way::Through(proxy) if proxy.name.resolves_here() => {
+            let name = proxy.name;
+            let words = format!("{name}; host names are looked up here, with socks5h:// there");
+            Check::ok(NAME, words)
+        }
+        Way::Through(proxy) => Check::ok(NAME, proxy.name.to_string()),
+        Way::Unusable(proxy) => {
+            Check::misconfigured(NAME, format!("{proxy}, so nothing is sent"), proxy.advice())
+        }
     }
-    let ignored = found.ignored.join(", ");
-    Check::misconfigured(
-        NAME,
-        format!("{words}; not the address of a proxy, and passed over: {ignored}"),
-        format!("write {ignored} as http://HOST:PORT, or unset it"),
-    )
 }
 
 fn certificates(subject: &Subject) -> Check {

@@ -7,6 +7,7 @@ use crate::exit::Exit;
 use crate::schedule;
 use crate::state::Last;
 use crate::wording::{events_wait, lag, minute};
+use crate::world::Way;
 use chrono::TimeDelta;
 
 /// Nobody sends, if events wait for longer than this and no pass came.
@@ -83,11 +84,15 @@ fn obstacle(health: &Health) -> Option<Diagnosis> {
 }
 
 fn misconfigured(health: &Health) -> Option<Diagnosis> {
-    let err = health.endpoint.as_ref().err()?;
-    let words = format!("Nothing can be sent: {err:#}.");
+    let (why, advice) = match (&health.endpoint, &health.way) {
+        (Err(err), _) => (format!("{err:#}"), "set that right".to_owned()),
+        (_, Some(Way::Unusable(proxy))) => (proxy.to_string(), proxy.advice()),
+        _ => return None,
+    };
+    let words = format!("Nothing can be sent: {why}.");
     let flags = &health.flags;
     let next = format!(
-        "set that right, then run: telemetry-upload --flush{flags}; what is recorded waits meanwhile"
+        "{advice}, then run: telemetry-upload --flush{flags}; what is recorded waits meanwhile"
     );
     Some(Diagnosis::new(Exit::Misconfigured, words, next))
 }

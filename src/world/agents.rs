@@ -1,20 +1,25 @@
-//! ureq's agents: whose certificates they trust, which proxy they go through, how much memory a
-//! connection takes, and how long a request may.
+//! ureq's agents: whose certificates they trust, how much memory a connection takes, and how long a request
+//! may. They go through the proxy they are told to; ureq never reads the environment for one.
 
+use super::no_reply::{AtProxy, is_distrust};
+use super::proxies::{Proxies, Proxy};
 use super::roots;
 use crate::connection::Endpoint;
 use crate::settings::Limits;
-use crate::tls;
 use crate::watchdog;
 use anyhow::Result;
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::{Mutex, OnceLock};
+use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Duration;
+use ureq::config::IpFamily;
 use ureq::http::{Response, Uri};
 use ureq::tls::{RootCerts, TlsConfig};
 use ureq::unversioned::resolver::{DefaultResolver, ResolvedSocketAddrs, Resolver};
-use ureq::unversioned::transport::{DefaultConnector, NextTimeout};
+use ureq::unversioned::transport::{
+    ConnectProxyConnector, ConnectionDetails, Connector, NextTimeout, RustlsConnector,
+    SocksConnector, TcpConnector, Transport,
+};
 use ureq::{Agent, Body, Error};
 
 /// Breeze writes the User-Agent into `client_Browser` of every event, so it says nothing else.
@@ -42,6 +47,8 @@ const OUTPUT_BYTES: usize = 32 * 1024;
 /// All agents of a process; several threads may post at the same time.
 #[derive(Debug)]
 pub(super) struct Agents {
+    /// What decides the proxy of each request.
+    pub(super) proxies: Proxies,
     limits: Limits,
     first: Trusting,
     /// There once a certificate did not verify with the bundled roots, and used from then on.
@@ -64,6 +71,7 @@ impl Agents {
             None => RootCerts::WebPki,
         };
         Ok(Agents {
+            proxies: Proxies::read(env),
             limits: limits.clone(),
             first: Trusting::in_roots(roots),
             platform: OnceLock::new(),
@@ -76,14 +84,22 @@ impl Agents {
     ///
     /// # Errors
     /// No reply came.
-    pub(super) fn post(&self, endpoint: &Endpoint, packed: &[u8]) -> Result<Response<Body>, Error> {
+    pub(super) fn post(
+        &self,
+        endpoint: &Endpoint,
+        proxy: Option<&Proxy>,
+        packed: &[u8],
+    ) -> Result<Response<Body>, Error> {
+        let post_by = |trusting: &Trusting| {
+            self.post_by(&trusting.agent(proxy, &self.limits), endpoint, packed)
+        };
         if let Some(platform) = self.platform.get() {
-            return self.post_by(platform, endpoint, packed);
+            return post_by(platform);
         }
-        match self.post_by(&self.first, endpoint, packed) {
-            Err(Error::Io(err)) if self.first.is_bundled() && tls::is_untrusted(&err) => {
+        match post_by(&self.first) {
+            Err(err) if self.first.is_bundled() && is_distrust(&err) => {
                 let in_platform = || Trusting::in_roots(RootCerts::PlatformVerifier);
-                self.post_by(self.platform.get_or_init(in_platform), endpoint, packed)
+                post_by(self.platform.get_or_init(in_platform))
             }
             posted => posted,
         }
@@ -91,12 +107,11 @@ impl Agents {
 
     fn post_by(
         &self,
-        trusting: &Trusting,
+        agent: &Agent,
         endpoint: &Endpoint,
         packed: &[u8],
     ) -> Result<Response<Body>, Error> {
-        let mut request = trusting
-            .agent(endpoint, &self.limits)
+        let mut request = agent
             .post(endpoint.to_string())
             .header("Content-Type", "application/json")
             .header("Content-Encoding", "gzip")
@@ -111,22 +126,19 @@ impl Agents {
     }
 }
 
-/// The agents that trust the same roots, each made when it is first needed.
+/// The agents that trust the same roots.
 #[derive(Debug)]
 struct Trusting {
     roots: RootCerts,
-    /// For loopback: never through a proxy.
-    direct: OnceLock<Agent>,
-    /// Through the environment's proxy, if there is one.
-    outward: OnceLock<Agent>,
+    /// One for each proxy, and one for none, each made when it is first needed.
+    agents: Mutex<Vec<(Option<Proxy>, Agent)>>,
 }
 
 impl Trusting {
     fn in_roots(roots: RootCerts) -> Trusting {
         Trusting {
             roots,
-            direct: OnceLock::new(),
-            outward: OnceLock::new(),
+            agents: Mutex::default(),
         }
     }
 
@@ -134,26 +146,23 @@ impl Trusting {
         matches!(self.roots, RootCerts::WebPki)
     }
 
-    fn agent(&self, endpoint: &Endpoint, limits: &Limits) -> &Agent {
-        let (agent, via) = if endpoint.is_loopback() {
-            (&self.direct, Via::Nothing)
-        } else {
-            (&self.outward, Via::EnvironmentsProxy)
-        };
-        agent.get_or_init(|| make(limits, self.roots.clone(), via))
+    fn agent(&self, proxy: Option<&Proxy>, limits: &Limits) -> Agent {
+        let mut agents = self.agents.lock().unwrap_or_else(PoisonError::into_inner);
+        let made = agents.iter().find(|(by, _)| by.as_ref() == proxy);
+        if let Some((_, agent)) = made {
+            return agent.clone();
+        }
+        let agent = make(limits, self.roots.clone(), proxy);
+        agents.push((proxy.cloned(), agent.clone()));
+        agent
     }
 }
 
-#[derive(Clone, Copy)]
-enum Via {
-    EnvironmentsProxy,
-    Nothing,
-}
-
-fn make(limits: &Limits, roots: RootCerts, via: Via) -> Agent {
+fn make(limits: &Limits, roots: RootCerts, proxy: Option<&Proxy>) -> Agent {
     let tls = TlsConfig::builder().root_certs(roots).build();
-    let mut config = Agent::config_builder()
+    let config = Agent::config_builder()
         .tls_config(tls)
+        .proxy(proxy.map(|proxy| proxy.address.clone()))
         .http_status_as_error(false)
         .max_redirects(0)
         .max_idle_connections(limits.lanes_max)
@@ -165,14 +174,34 @@ fn make(limits: &Limits, roots: RootCerts, via: Via) -> Agent {
         .timeout_resolve(Some(limits.connect_timeout))
         .timeout_connect(Some(limits.connect_timeout))
         .timeout_global(Some(limits.request_timeout));
-    if let Via::Nothing = via {
-        config = config.proxy(None);
+    let config = match proxy {
+        // It knows no other addresses.
+        Some(proxy) if proxy.name.scheme == "socks4" => config.ip_family(IpFamily::Ipv4Only),
+        _ => config,
+    };
+    let connector =
+        ().chain(ToProxy(SocksConnector::default()))
+            .chain(ToProxy(ConnectProxyConnector::default()))
+            .chain(TcpConnector::default())
+            .chain(RustlsConnector::default());
+    Agent::with_parts(config.build(), connector, OneLookup::default())
+}
+
+/// A connector to a proxy, which marks its errors: what fails behind the proxy is not the proxy's fault.
+#[derive(Debug)]
+struct ToProxy<C>(C);
+
+impl<In: Transport, C: Connector<In>> Connector<In> for ToProxy<C> {
+    type Out = C::Out;
+
+    fn connect(
+        &self,
+        details: &ConnectionDetails,
+        chained: Option<In>,
+    ) -> Result<Option<C::Out>, Error> {
+        let connected = self.0.connect(details, chained);
+        connected.map_err(|err| Error::Other(Box::new(AtProxy(err))))
     }
-    Agent::with_parts(
-        config.build(),
-        DefaultConnector::default(),
-        OneLookup::default(),
-    )
 }
 
 /// ureq asks its resolver for every request, pooled connection or not; a pass posts to one or two

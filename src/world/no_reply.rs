@@ -3,7 +3,7 @@
 use super::proxies::{ProxyName, UnusableProxy};
 use crate::tls;
 use std::fmt;
-use std::io;
+use std::io::{self, ErrorKind};
 use ureq::{Error, Timeout};
 
 /// Nothing came back. The batch may have arrived all the same.
@@ -49,6 +49,15 @@ impl NoReply {
         )
     }
 
+    /// The same where nothing says that it is about the server's reply.
+    pub fn sentence(&self) -> String {
+        match self {
+            // The server was not asked.
+            NoReply::ProxyUnusable(_) => self.to_string(),
+            _ => format!("no reply from the server: {self}"),
+        }
+    }
+
     /// Why the server's certificate is not trusted, if that is what is wrong.
     pub fn distrust(&self) -> Option<&str> {
         match self {
@@ -60,15 +69,22 @@ impl NoReply {
 
     /// What ureq's error says of a request that went through this proxy.
     pub(super) fn of(err: &Error, proxy: Option<&ProxyName>) -> NoReply {
-        let why = match err {
+        let Some(name) = proxy else {
+            return NoReply::of_server(err);
+        };
+        match at_proxy(err) {
+            None => NoReply::BehindProxy(name.clone(), Box::new(NoReply::of_server(err))),
+            Some(Refusal::Credentials) => NoReply::CredentialsWanted(Some(name.clone())),
+            Some(Refusal::Other(failure)) => NoReply::AtProxy(name.clone(), failure),
+        }
+    }
+
+    fn of_server(err: &Error) -> NoReply {
+        match err {
             Error::HostNotFound => NoReply::HostNotFound,
             Error::Timeout(phase) => NoReply::TimedOut(*phase),
             Error::Io(err) => NoReply::of_io(err),
             other => NoReply::Failed(other.to_string()),
-        };
-        match proxy {
-            Some(name) => NoReply::BehindProxy(name.clone(), Box::new(why)),
-            None => why,
         }
     }
 
@@ -90,6 +106,81 @@ impl NoReply {
     }
 }
 
+/// An error on the way to the proxy, or of the proxy, before it had connected to the server.
+#[derive(Debug)]
+pub(super) struct AtProxy(pub(super) Error);
+
+impl fmt::Display for AtProxy {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl std::error::Error for AtProxy {}
+
+enum Refusal {
+    Credentials,
+    Other(ProxyFailure),
+}
+
+/// What the proxy did, if the error is about that.
+fn at_proxy(err: &Error) -> Option<Refusal> {
+    let Error::Other(other) = err else {
+        return None;
+    };
+    let AtProxy(err) = other.downcast_ref()?;
+    let failure = match err {
+        Error::ConnectProxyFailed(words) => match status_of(words) {
+            Some(407) => return Some(Refusal::Credentials),
+            Some(status) => ProxyFailure::Refused(status),
+            None => ProxyFailure::HungUp,
+        },
+        Error::Io(err) if wants_credentials(err) => return Some(Refusal::Credentials),
+        Error::Io(err) => match err.kind() {
+            ErrorKind::UnexpectedEof
+            | ErrorKind::ConnectionReset
+            | ErrorKind::ConnectionAborted
+            | ErrorKind::BrokenPipe => ProxyFailure::HungUp,
+            _ => match NoReply::of_io(err) {
+                // ureq's words for the answer of a SOCKS proxy.
+                NoReply::Failed(words) if err.raw_os_error().is_none() => ProxyFailure::Said(words),
+                why => ProxyFailure::Unreachable(Box::new(why)),
+            },
+        },
+        Error::HostNotFound | Error::Timeout(_) => {
+            ProxyFailure::Unreachable(Box::new(NoReply::of_server(err)))
+        }
+        other => ProxyFailure::Said(other.to_string()),
+    };
+    Some(Refusal::Other(failure))
+}
+
+/// The status that a proxy answered CONNECT with; ureq has it in its words alone: `… responded 403/403`.
+fn status_of(words: &str) -> Option<u16> {
+    words.rsplit('/').next()?.parse().ok()
+}
+
+/// Whether a SOCKS proxy refused for the credentials or for want of them. ureq tells the one by its kind, the
+/// other in its words alone.
+fn wants_credentials(err: &io::Error) -> bool {
+    let of_ureq = err.get_ref().map(ToString::to_string);
+    of_ureq.is_some_and(|words| {
+        err.kind() == ErrorKind::PermissionDenied || words == "no acceptable auth methods"
+    })
+}
+
+/// Whether the certificate of the server, or of the proxy, is what is wrong.
+pub(super) fn is_distrust(err: &Error) -> bool {
+    match err {
+        Error::Io(err) => tls::is_untrusted(err),
+        Error::Other(other) => {
+            let at_proxy = other.downcast_ref::<AtProxy>();
+            at_proxy.is_some_and(|AtProxy(err)| is_distrust(err))
+        }
+        _ => false,
+    }
+}
+
 impl fmt::Display for NoReply {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         match self {
@@ -101,13 +192,35 @@ impl fmt::Display for NoReply {
             ),
             NoReply::Failed(why) => f.write_str(why),
             NoReply::AtProxy(name, failure) => write!(f, "the proxy {name} {failure}"),
-            NoReply::BehindProxy(name, why) => write!(f, "through {name}: {why}"),
-            NoReply::CredentialsWanted(Some(name)) => write!(
+            // A name is looked up behind a proxy only where the proxy does not do it.
+            NoReply::BehindProxy(name, why) if **why == NoReply::HostNotFound => write!(
                 f,
-                "the proxy {name} wants credentials (407); write {} as {}",
-                name.variable,
-                name.with_credentials()
+                "through {name}: {why} on this machine; socks5h:// leaves that to the proxy"
             ),
+            NoReply::BehindProxy(name, why) => write!(f, "through {name}: {why}"),
+            NoReply::CredentialsWanted(Some(name)) => {
+                let does = if name.has_credentials {
+                    "refuses the credentials"
+                } else {
+                    "wants credentials"
+                };
+                let status = if name.scheme.starts_with("http") {
+                    " (407)"
+                } else {
+                    ""
+                };
+                let ProxyName {
+                    variable,
+                    scheme,
+                    host,
+                    port,
+                    ..
+                } = name;
+                write!(
+                    f,
+                    "the proxy {name} {does}{status}; write {variable} as {scheme}://USER:PASSWORD@{host}:{port}"
+                )
+            }
             NoReply::CredentialsWanted(None) => f.write_str(
                 "a proxy of the network wants credentials (407); name it with its credentials in HTTPS_PROXY",
             ),
@@ -119,7 +232,10 @@ impl fmt::Display for NoReply {
 impl fmt::Display for ProxyFailure {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         match self {
-            ProxyFailure::Unreachable(why) => write!(f, "cannot be reached: {why}"),
+            ProxyFailure::Unreachable(why) => match **why {
+                NoReply::TimedOut(_) => write!(f, "does not answer: {why}"),
+                _ => write!(f, "cannot be reached: {why}"),
+            },
             ProxyFailure::HungUp => f.write_str("closed the connection without an answer"),
             ProxyFailure::Refused(status) => {
                 write!(f, "answered {status} and did not connect to the server")

@@ -1,45 +1,75 @@
-//! Which proxy requests go through, as ureq finds it in the environment; for a person who asks.
+//! How an endpoint is reached: directly, or through the proxy that the environment names. The one place that
+//! decides it, by curl's rules. A proxy that was named is never bypassed: if it cannot be used, nothing is sent.
 
-use crate::connection::Endpoint;
+use super::no_proxy::{Target, split_port};
+use crate::connection::{Endpoint, TEXT_BYTES_MAX, unquoted};
+use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::fmt;
-use ureq::http::Uri;
-use ureq::{Proxy, ProxyProtocol};
+use std::net::Ipv6Addr;
 
-/// Where ureq looks for a proxy, in its order, whatever the scheme of the address.
-const VARIABLES: [&str; 6] = [
-    "ALL_PROXY",
-    "all_proxy",
-    "HTTPS_PROXY",
+/// Every variable that is read here, in the order in which one of a kind is preferred. An upper-case
+/// `HTTP_PROXY` may come from a request's header in a CGI program, which has `REQUEST_METHOD`.
+const VARIABLES: [&str; 9] = [
     "https_proxy",
-    "HTTP_PROXY",
+    "HTTPS_PROXY",
     "http_proxy",
+    "HTTP_PROXY",
+    "all_proxy",
+    "ALL_PROXY",
+    "no_proxy",
+    "NO_PROXY",
+    "REQUEST_METHOD",
 ];
 
-/// What the variables of proxies come to.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+/// The schemes of proxies, with the port where none is given: curl takes 1080 for http, too, all others 80.
+const SCHEMES: [(&str, u16); 6] = [
+    ("http", 80),
+    ("https", 443),
+    ("socks4", 1080),
+    ("socks4a", 1080),
+    ("socks5", 1080),
+    ("socks5h", 1080),
+];
+
+/// What the environment says about proxies.
+#[derive(Clone, Default)]
 pub struct Proxies {
-    /// Variables whose value is no address of a proxy; ureq passes over them without a word.
-    pub ignored: Vec<&'static str>,
-    /// The first that is one.
-    pub in_use: Option<ProxyInUse>,
+    /// Only those that are set to something.
+    values: BTreeMap<&'static str, String>,
 }
 
-/// A proxy.
+/// How an endpoint is reached.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ProxyInUse {
-    /// Which variable names it.
-    pub variable: &'static str,
-    /// Scheme, host and port, without credentials.
-    pub address: String,
-    /// Its host.
-    pub host: String,
-    /// Its port.
-    pub port: u16,
-    /// Whether it is of a kind that this program does not speak.
-    pub is_socks: bool,
-    /// Whether requests to the endpoint go past it: a host that `NO_PROXY` names.
-    pub is_bypassed: bool,
+pub enum Way {
+    /// Without a proxy.
+    Direct(Directly),
+    /// Through this proxy.
+    Through(Proxy),
+    /// Not at all: this variable names a proxy that cannot be used.
+    Unusable(UnusableProxy),
+}
+
+/// Why there is no proxy on the way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Directly {
+    /// No variable names one.
+    NoneNamed,
+    /// The endpoint is on this machine, whatever this variable says.
+    Loopback(&'static str),
+    /// This variable, a `NO_PROXY`, names the endpoint's host.
+    Excepted(&'static str),
+    /// Only this variable is set, which is for plain http.
+    PlainHttpOnly(&'static str),
+}
+
+/// A proxy that can be used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Proxy {
+    /// The same as the user may be told of it.
+    pub name: ProxyName,
+    /// The same with credentials, which its `Debug` does not show.
+    pub(super) address: ureq::Proxy,
 }
 
 /// A proxy as the user may be told of it: without credentials.
@@ -53,28 +83,8 @@ pub struct ProxyName {
     pub host: String,
     /// Its port.
     pub port: u16,
-}
-
-impl ProxyName {
-    /// How to write it with credentials.
-    pub(super) fn with_credentials(&self) -> String {
-        let ProxyName {
-            scheme, host, port, ..
-        } = self;
-        format!("{scheme}://USER:PASSWORD@{host}:{port}")
-    }
-}
-
-impl fmt::Display for ProxyName {
-    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        let ProxyName {
-            variable,
-            scheme,
-            host,
-            port,
-        } = self;
-        write!(f, "{scheme}://{host}:{port} ({variable})")
-    }
+    /// Whether there are credentials for it.
+    pub has_credentials: bool,
 }
 
 /// A variable whose value names a proxy that cannot be used. Nothing is connected to then.
@@ -84,6 +94,164 @@ pub struct UnusableProxy {
     pub variable: &'static str,
     /// What is wrong with its value: a predicate, without the value, which may hold a password.
     pub why: &'static str,
+}
+
+impl Proxies {
+    /// Reads the variables. A shell file often leaves quotes and blanks around a value; an empty one is unset.
+    pub fn read(env: &BTreeMap<String, String>) -> Proxies {
+        let value = |name: &str| Some(unquoted(env.get(name)?.trim()).trim().to_owned());
+        let values = VARIABLES.into_iter().filter_map(|name| {
+            let value = value(name).filter(|value| !value.is_empty())?;
+            Some((name, value))
+        });
+        Proxies {
+            values: values.collect(),
+        }
+    }
+
+    /// How this endpoint is reached.
+    pub fn way_to(&self, endpoint: &Endpoint) -> Way {
+        self.decide(&Target {
+            scheme: endpoint.scheme(),
+            host: endpoint.host(),
+            port: endpoint.port_or_default(),
+            is_loopback: endpoint.is_loopback(),
+        })
+    }
+
+    /// How an https endpoint is reached that is not known yet.
+    pub fn way_out(&self) -> Way {
+        self.decide(&Target {
+            scheme: "https",
+            host: "",
+            port: 443,
+            is_loopback: false,
+        })
+    }
+
+    fn decide(&self, target: &Target) -> Way {
+        let own = match target.scheme {
+            "https" => ["https_proxy", "HTTPS_PROXY"],
+            _ => ["http_proxy", "HTTP_PROXY"],
+        };
+        let named = self
+            .first(&own)
+            .or_else(|| self.first(&["all_proxy", "ALL_PROXY"]));
+        let Some((variable, value)) = named else {
+            let other = self.first(&["http_proxy", "HTTP_PROXY"]);
+            let only = other.map(|(variable, _)| Directly::PlainHttpOnly(variable));
+            return Way::Direct(only.unwrap_or(Directly::NoneNamed));
+        };
+        if target.is_loopback {
+            return Way::Direct(Directly::Loopback(variable));
+        }
+        if let Some((no_proxy, entries)) = self.first(&["no_proxy", "NO_PROXY"])
+            && entries
+                .split([',', ' ', '\t'])
+                .any(|entry| target.is_named_by(entry))
+        {
+            return Way::Direct(Directly::Excepted(no_proxy));
+        }
+        match Proxy::parse(variable, value) {
+            Ok(proxy) => Way::Through(proxy),
+            Err(why) => Way::Unusable(UnusableProxy { variable, why }),
+        }
+    }
+
+    /// The first of these variables that counts, with its value.
+    fn first(&self, names: &[&'static str]) -> Option<(&'static str, &str)> {
+        let is_cgi = self.values.contains_key("REQUEST_METHOD");
+        let mut values = names
+            .iter()
+            .filter(|name| !(is_cgi && **name == "HTTP_PROXY"))
+            .filter_map(|name| self.values.get_key_value(name));
+        values.next().map(|(name, value)| (*name, value.as_str()))
+    }
+}
+
+impl fmt::Debug for Proxies {
+    /// Without the values, which may hold a password.
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.debug_list().entries(self.values.keys()).finish()
+    }
+}
+
+impl Proxy {
+    /// Reads `[SCHEME://][USER[:PASSWORD]@]HOST[:PORT]`; a path behind it counts for nothing, as in curl.
+    ///
+    /// # Errors
+    /// A predicate that does not repeat the value.
+    fn parse(variable: &'static str, value: &str) -> Result<Proxy, &'static str> {
+        if value.len() > TEXT_BYTES_MAX {
+            return Err("is longer than 4096 bytes");
+        }
+        if !value.bytes().all(|b| b.is_ascii_graphic() && b != b'\\') {
+            return Err(
+                "holds a character that an address may not hold (in a password, write it as %XX)",
+            );
+        }
+        let (scheme, rest) = value.split_once("://").unwrap_or(("http", value));
+        let (scheme, default_port) = *SCHEMES
+            .iter()
+            .find(|(known, _)| known.eq_ignore_ascii_case(scheme))
+            .ok_or("has none of the schemes http, https, socks4, socks4a, socks5 and socks5h")?;
+        let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+        let (credentials, place) = match authority.rsplit_once('@') {
+            Some((credentials, place)) => (format!("{credentials}@"), place),
+            None => (String::new(), authority),
+        };
+        let has_credentials = !credentials.is_empty();
+        if has_credentials && scheme.starts_with("socks4") {
+            return Err("has a user name, which is not sent to a SOCKS4 proxy; take socks5h");
+        }
+        let (host, port) = split_port(place);
+        let port = match port {
+            None => default_port,
+            Some(port) => {
+                let port = port.parse().ok().filter(|port| *port > 0);
+                port.ok_or("has no valid port")?
+            }
+        };
+        let is_name = |b: u8| b.is_ascii_alphanumeric() || b"-_.".contains(&b);
+        let host = match host.parse::<Ipv6Addr>() {
+            Ok(ip) if place.starts_with('[') => format!("[{ip}]"),
+            Ok(_) => return Err("has an IPv6 address without brackets"),
+            Err(_) if host.bytes().all(is_name) && !host.trim_matches('.').is_empty() => {
+                host.to_ascii_lowercase()
+            }
+            Err(_) => return Err("has no valid host"),
+        };
+        let address = format!("{scheme}://{credentials}{host}:{port}");
+        Ok(Proxy {
+            name: ProxyName {
+                variable,
+                scheme,
+                host,
+                port,
+                has_credentials,
+            },
+            address: ureq::Proxy::new(&address)
+                .map_err(|_| "has a user name or password with a character to be written as %XX")?,
+        })
+    }
+}
+
+impl ProxyName {
+    /// Whether host names are looked up on this machine before the proxy is asked.
+    pub fn resolves_here(&self) -> bool {
+        matches!(self.scheme, "socks4" | "socks5")
+    }
+
+    /// Scheme, host and port.
+    pub fn url(&self) -> String {
+        format!("{}://{}:{}", self.scheme, self.host, self.port)
+    }
+}
+
+impl fmt::Display for ProxyName {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        write!(f, "{} ({})", self.url(), self.variable)
+    }
 }
 
 impl UnusableProxy {
@@ -100,44 +268,32 @@ impl fmt::Display for UnusableProxy {
     }
 }
 
-/// What the variables of proxies come to for this endpoint. `env` is the environment of this process,
-/// which ureq reads by itself.
-pub fn proxies(env: &BTreeMap<String, String>, endpoint: Option<&Endpoint>) -> Proxies {
-    let mut found = Proxies::default();
-    for variable in VARIABLES {
-        let Some(value) = env.get(variable).filter(|value| !value.is_empty()) else {
-            continue;
-        };
-        match Proxy::new(value) {
-            Err(_) => found.ignored.push(variable),
-            Ok(proxy) if found.in_use.is_none() => {
-                found.in_use = Some(ProxyInUse::of(&proxy, variable, endpoint));
+impl fmt::Display for Directly {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        match self {
+            Directly::NoneNamed => f.write_str("no variable names a proxy"),
+            Directly::Loopback(variable) => {
+                write!(f, "{variable} does not count for this machine itself")
             }
-            Ok(_) => {}
+            Directly::Excepted(variable) => write!(f, "{variable} names this host"),
+            Directly::PlainHttpOnly(variable) => {
+                write!(f, "{variable} is for plain http alone, as in curl")
+            }
         }
     }
-    found
 }
 
-impl ProxyInUse {
-    fn of(proxy: &Proxy, variable: &'static str, endpoint: Option<&Endpoint>) -> ProxyInUse {
-        let scheme = match proxy.protocol() {
-            ProxyProtocol::Http => "http",
-            ProxyProtocol::Https => "https",
-            _ => "socks",
-        };
-        let (host, port) = (proxy.host().to_owned(), proxy.port());
-        let url: Option<Uri> = endpoint.and_then(|endpoint| endpoint.to_string().parse().ok());
-        // Only one that ureq reads itself knows what NO_PROXY says.
-        let is_bypassed = url
-            .is_some_and(|url| Proxy::try_from_env().is_some_and(|proxy| proxy.is_no_proxy(&url)));
-        ProxyInUse {
-            variable,
-            address: format!("{scheme}://{host}:{port}"),
-            is_socks: scheme == "socks",
-            is_bypassed,
-            host,
-            port,
+impl Way {
+    /// The same for programs.
+    pub fn json(&self) -> Value {
+        match self {
+            Way::Direct(why) => json!({"way": "direct", "why": why.to_string()}),
+            Way::Through(proxy) => {
+                json!({"way": "through", "url": proxy.name.url(), "variable": proxy.name.variable})
+            }
+            Way::Unusable(proxy) => {
+                json!({"way": "unusable", "variable": proxy.variable, "why": proxy.why})
+            }
         }
     }
 }
@@ -146,34 +302,244 @@ impl ProxyInUse {
 mod tests {
     use super::*;
 
-    #[test]
-    fn the_first_that_can_be_understood_is_used_and_shown_without_credentials() {
-        let check = |values: &[(&str, &str)], ignored: &[&str], address: Option<&str>| {
-            let env = values
-                .iter()
-                .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
-                .collect();
-            let found = proxies(&env, None);
-            assert_eq!(found.ignored, ignored, "{values:?}");
-            let in_use = found.in_use.map(|proxy| proxy.address);
-            assert_eq!(in_use.as_deref(), address, "{values:?}");
+    fn env(values: &[(&str, &str)]) -> BTreeMap<String, String> {
+        let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+        values.iter().map(owned).collect()
+    }
+
+    /// The decision in short: `direct`, `loopback by VARIABLE`, `excepted by VARIABLE`, `only VARIABLE`, the
+    /// proxy as it is shown, or `VARIABLE` and what is wrong with it.
+    fn decision(values: &[(&str, &str)], url: &str) -> String {
+        let (scheme, rest) = url.split_once("://").unwrap();
+        let (host, port) = match split_port(rest) {
+            (host, Some(port)) => (host, port.parse().unwrap()),
+            (host, None) => (host, if scheme == "https" { 443 } else { 80 }),
         };
-        check(&[], &[], None);
-        check(&[("HTTPS_PROXY", "")], &[], None);
-        check(
-            &[("HTTPS_PROXY", "http://anna:secret@proxy.example:3128/")],
-            &[],
-            Some("http://proxy.example:3128"),
-        );
-        check(
-            &[("http_proxy", "proxy"), ("ALL_PROXY", "not a proxy")],
-            &["ALL_PROXY"],
-            Some("http://proxy:80"),
-        );
-        check(
-            &[("all_proxy", "socks5h://p"), ("https_proxy", "http://q")],
-            &[],
-            Some("socks://p:1080"),
-        );
+        let host = if host.contains(':') {
+            format!("[{host}]")
+        } else {
+            host.to_owned()
+        };
+        let is_loopback = ["localhost", "127.0.0.1", "[::1]"].contains(&host.as_str());
+        let target = Target {
+            scheme,
+            host: &host,
+            port,
+            is_loopback,
+        };
+        match Proxies::read(&env(values)).decide(&target) {
+            Way::Direct(Directly::NoneNamed) => "direct".to_owned(),
+            Way::Direct(Directly::Loopback(variable)) => format!("loopback by {variable}"),
+            Way::Direct(Directly::Excepted(variable)) => format!("excepted by {variable}"),
+            Way::Direct(Directly::PlainHttpOnly(variable)) => format!("only {variable}"),
+            Way::Through(proxy) => proxy.name.to_string(),
+            Way::Unusable(proxy) => proxy.to_string(),
+        }
+    }
+
+    const P: &str = "http://p:3128";
+    const E: &str = "https://x.example";
+    const CHARACTER: &str =
+        "holds a character that an address may not hold (in a password, write it as %XX)";
+    const SCHEME: &str = "has none of the schemes http, https, socks4, socks4a, socks5 and socks5h";
+
+    /// The environment, what is to be reached, and the decision.
+    type Row<'a> = (&'a [(&'a str, &'a str)], &'a str, &'a str);
+
+    fn check_all(rows: &[Row]) {
+        for (values, url, expected) in rows {
+            assert_eq!(decision(values, url), *expected, "{values:?} {url}");
+        }
+    }
+
+    #[rustfmt::skip]
+    #[test]
+    fn variables_have_the_precedence_of_curl() {
+        check_all(&[
+            (&[], E, "direct"),
+            (&[("https_proxy", P)], E, "http://p:3128 (https_proxy)"),
+            (&[("HTTPS_PROXY", P)], E, "http://p:3128 (HTTPS_PROXY)"),
+            (&[("all_proxy", P)], E, "http://p:3128 (all_proxy)"),
+            (&[("ALL_PROXY", P)], E, "http://p:3128 (ALL_PROXY)"),
+            (&[("https_proxy", P), ("HTTPS_PROXY", "q"), ("all_proxy", "r")], E, "http://p:3128 (https_proxy)"),
+            (&[("HTTPS_PROXY", P), ("all_proxy", "q")], E, "http://p:3128 (HTTPS_PROXY)"),
+            (&[("all_proxy", P), ("ALL_PROXY", "q")], E, "http://p:3128 (all_proxy)"),
+            (&[("http_proxy", P), ("all_proxy", "q:1")], E, "http://q:1 (all_proxy)"),
+            (&[("http_proxy", P)], E, "only http_proxy"),
+            (&[("HTTP_PROXY", P)], E, "only HTTP_PROXY"),
+            (&[("http_proxy", P), ("HTTP_PROXY", "q")], "http://x.example", "http://p:3128 (http_proxy)"),
+            (&[("https_proxy", P)], "http://x.example", "direct"),
+            (&[("HTTP_PROXY", P)], "http://x.example", "http://p:3128 (HTTP_PROXY)"),
+            (&[("HTTP_PROXY", P), ("REQUEST_METHOD", "GET")], "http://x.example", "direct"),
+            (&[("http_proxy", P), ("REQUEST_METHOD", "GET")], "http://x.example", "http://p:3128 (http_proxy)"),
+            (&[("HTTP_PROXY", P), ("REQUEST_METHOD", "GET")], E, "direct"),
+            (&[("HTTPS_PROXY", P), ("REQUEST_METHOD", "GET")], E, "http://p:3128 (HTTPS_PROXY)"),
+        ]);
+    }
+
+    #[rustfmt::skip]
+    #[test]
+    fn an_empty_variable_is_unset_and_quotes_and_blanks_are_trimmed() {
+        check_all(&[
+            (&[("https_proxy", ""), ("HTTPS_PROXY", P)], E, "http://p:3128 (HTTPS_PROXY)"),
+            (&[("https_proxy", " \t"), ("all_proxy", P)], E, "http://p:3128 (all_proxy)"),
+            (&[("HTTPS_PROXY", "\"\"")], E, "direct"),
+            (&[("HTTPS_PROXY", "''"), ("ALL_PROXY", "' '")], E, "direct"),
+            (&[("HTTPS_PROXY", " \" http://p:3128 \"\n")], E, "http://p:3128 (HTTPS_PROXY)"),
+            (&[("HTTPS_PROXY", "'http://p:3128'")], E, "http://p:3128 (HTTPS_PROXY)"),
+            (&[("HTTPS_PROXY", P), ("no_proxy", ""), ("NO_PROXY", "*")], E, "excepted by NO_PROXY"),
+        ]);
+    }
+
+    #[rustfmt::skip]
+    #[test]
+    fn a_loopback_endpoint_is_always_reached_directly() {
+        check_all(&[
+            (&[("HTTPS_PROXY", P)], "https://localhost", "loopback by HTTPS_PROXY"),
+            (&[("all_proxy", P)], "http://127.0.0.1:4000", "loopback by all_proxy"),
+            (&[("http_proxy", "nonsense://")], "http://[::1]:4000", "loopback by http_proxy"),
+            (&[("HTTPS_PROXY", P)], "http://localhost:4000", "direct"),
+        ]);
+    }
+
+    #[rustfmt::skip]
+    #[test]
+    fn a_proxy_is_shown_without_credentials_and_with_its_port() {
+        check_all(&[
+            (&[("HTTPS_PROXY", "p")], E, "http://p:80 (HTTPS_PROXY)"),
+            (&[("HTTPS_PROXY", "p:3128")], E, "http://p:3128 (HTTPS_PROXY)"),
+            (&[("HTTPS_PROXY", "HTTP://P.Example.")], E, "http://p.example.:80 (HTTPS_PROXY)"),
+            (&[("HTTPS_PROXY", "https://p")], E, "https://p:443 (HTTPS_PROXY)"),
+            (&[("HTTPS_PROXY", "http://p:3128/a?b#c")], E, "http://p:3128 (HTTPS_PROXY)"),
+            (&[("HTTPS_PROXY", "http://anna:s%40cret@p:3128/")], E, "http://p:3128 (HTTPS_PROXY)"),
+            (&[("HTTPS_PROXY", "anna:secret@squid_proxy:3128")], E, "http://squid_proxy:3128 (HTTPS_PROXY)"),
+            (&[("HTTPS_PROXY", "http://[2001:DB8::1]:3128")], E, "http://[2001:db8::1]:3128 (HTTPS_PROXY)"),
+            (&[("HTTPS_PROXY", "http://[2001:db8::1]")], E, "http://[2001:db8::1]:80 (HTTPS_PROXY)"),
+            (&[("HTTPS_PROXY", "10.0.0.1:3128")], E, "http://10.0.0.1:3128 (HTTPS_PROXY)"),
+            (&[("ALL_PROXY", "socks4://p")], E, "socks4://p:1080 (ALL_PROXY)"),
+            (&[("ALL_PROXY", "socks4a://p")], E, "socks4a://p:1080 (ALL_PROXY)"),
+            (&[("ALL_PROXY", "socks5://127.0.0.1:9050")], E, "socks5://127.0.0.1:9050 (ALL_PROXY)"),
+            (&[("ALL_PROXY", "SOCKS5H://u:p@p")], E, "socks5h://p:1080 (ALL_PROXY)"),
+        ]);
+    }
+
+    #[rustfmt::skip]
+    #[test]
+    fn what_names_no_usable_proxy_never_means_direct() {
+        for (value, why) in [
+            ("not a proxy", CHARACTER),
+            ("http://p\u{fffd}:1", CHARACTER),
+            ("http://p\\q:1", CHARACTER),
+            ("socks://p:1080", SCHEME),
+            ("socks6://p", SCHEME),
+            ("ftp://p", SCHEME),
+            ("://p", SCHEME),
+            ("http://", "has no valid host"),
+            ("http://:3128", "has no valid host"),
+            ("http:/p:3128", "has no valid port"),
+            ("http:p", "has no valid port"),
+            ("http://p:", "has no valid port"),
+            ("http://p:0", "has no valid port"),
+            ("http://p:65536", "has no valid port"),
+            ("http://p:x", "has no valid port"),
+            ("p:3128:1", "has no valid host"),
+            ("2001:db8::1", "has an IPv6 address without brackets"),
+            ("http://[2001:zz]:1", "has no valid host"),
+            ("http://[fe80::1%25eth0]:1", "has no valid host"),
+            ("http://[::1]x:1", "has no valid host"),
+            ("http://...", "has no valid host"),
+            ("socks4://anna@p", "has a user name, which is not sent to a SOCKS4 proxy; take socks5h"),
+            ("http://anna:a%FF@p", "has a user name or password with a character to be written as %XX"),
+        ] {
+            let expected = format!("HTTPS_PROXY {why}");
+            // The next variable does not count: this one was named.
+            let values = [("HTTPS_PROXY", value), ("ALL_PROXY", P)];
+            assert_eq!(decision(&values, E), expected, "{value}");
+            // What NO_PROXY names is reached directly all the same.
+            let values = [("HTTPS_PROXY", value), ("NO_PROXY", "example")];
+            assert_eq!(decision(&values, E), "excepted by NO_PROXY", "{value}");
+        }
+        let long = "p".repeat(4097);
+        assert_eq!(decision(&[("ALL_PROXY", &long)], E), "ALL_PROXY is longer than 4096 bytes");
+    }
+
+    /// `NO_PROXY`, what is to be reached, and whether it is named.
+    #[rustfmt::skip]
+    const EXCEPTIONS: &[(&str, &str, bool)] = &[
+        ("x.example", E, true),
+        (".x.example", E, true),
+        ("example", E, true),
+        (".example", E, true),
+        ("*.example", E, true),
+        ("EXAMPLE.", E, true),
+        ("*", E, true),
+        ("mple", E, false),
+        ("x.example", "https://notx.example", false),
+        ("y.x.example", E, false),
+        ("*", "https://10.1.2.3", true),
+        ("a,b x.example\tc", E, true),
+        ("a, x.example ,", E, true),
+        ("a;x.example", E, false),
+        (", ,", E, false),
+        (".", E, false),
+        ("'x.example, y'", E, true),
+        ("x.example:443", E, true),
+        ("x.example:444", E, false),
+        (".example:444", "https://x.example:444", true),
+        ("x.example:", E, false),
+        ("x.example:y", E, false),
+        ("10.1.2.3", "https://10.1.2.3", true),
+        ("10.1.2.3:443", "https://10.1.2.3", true),
+        ("2.3", "https://10.1.2.3", false),
+        ("10.0.0.0/8", "https://10.1.2.3", true),
+        ("10.0.0.0/8", "https://11.1.2.3", false),
+        ("10.1.2.3/32", "https://10.1.2.3", true),
+        ("10.1.2.2/31", "https://10.1.2.4", false),
+        ("0.0.0.0/0", "https://10.1.2.3", true),
+        ("0.0.0.0/0", E, false),
+        ("10.0.0.0/33", "https://10.1.2.3", false),
+        ("10.0.0.0/", "https://10.1.2.3", false),
+        ("::/0", "https://10.1.2.3", false),
+        ("2001:db8::1", "https://[2001:db8::1]", true),
+        ("[2001:DB8:0::1]", "https://[2001:db8::1]", true),
+        ("[2001:db8::1]:443", "https://[2001:db8::1]", true),
+        ("[2001:db8::1]:444", "https://[2001:db8::1]", false),
+        ("2001:db8::2", "https://[2001:db8::1]", false),
+        ("2001:db8::/32", "https://[2001:db8::1]", true),
+        ("[2001:db8::]/32", "https://[2001:db8::1]", true),
+        ("2001:db9::/32", "https://[2001:db8::1]", false),
+        ("::/0", "https://[2001:db8::1]", true),
+        ("2001:db8::/129", "https://[2001:db8::1]", false),
+        ("0.0.0.0/0", "https://[2001:db8::1]", false),
+    ];
+
+    #[test]
+    fn no_proxy_names_hosts_domains_ports_addresses_and_networks() {
+        for (entries, url, is_named) in EXCEPTIONS {
+            let values = [("HTTPS_PROXY", P), ("NO_PROXY", entries)];
+            let expected = if *is_named {
+                "excepted by NO_PROXY"
+            } else {
+                "http://p:3128 (HTTPS_PROXY)"
+            };
+            assert_eq!(decision(&values, url), expected, "{entries} {url}");
+        }
+        let both = [("ALL_PROXY", P), ("no_proxy", "y"), ("NO_PROXY", "*")];
+        assert_eq!(decision(&both, E), "http://p:3128 (ALL_PROXY)");
+    }
+
+    #[test]
+    fn credentials_reach_the_proxy_alone() {
+        let values = env(&[("HTTPS_PROXY", "http://anna:hunter2%40@@p:3128")]);
+        let proxies = Proxies::read(&values);
+        let way = proxies.way_to(&Endpoint::parse(E).unwrap());
+        let shown = format!("{proxies:?} {way:?} {}", way.json());
+        assert!(!shown.contains("hunter2"), "{shown}");
+        let Way::Through(proxy) = way else {
+            panic!("{shown}")
+        };
+        let address = (proxy.address.username(), proxy.address.password());
+        assert_eq!(address, (Some("anna"), Some("hunter2@@")));
+        assert!(proxy.name.has_credentials);
     }
 }

@@ -2,7 +2,8 @@
 
 use crate::bad_input::outputs_as_nobody;
 use crate::kit::{BINARY, BUFFER, Sandbox, event};
-use crate::network::{Tls, over_tls, proxy};
+use crate::network::{Handshakes, Tls, over_tls, proxy};
+use crate::proxies::answering;
 use crate::tools;
 use chrono::TimeDelta;
 use serde_json::{Value, json};
@@ -168,8 +169,8 @@ ok       consent: telemetry is on
 ok       config.json: there is none; the defaults hold
 problem  connection string: bad connection string: InstrumentationKey is missing; a right one: InstrumentationKey=<guid>;IngestionEndpoint=https://<region>.in.applicationinsights.azure.com/
          copy it from Azure's portal (the Application Insights resource, Overview, Connection String) into ~/.local/share/atomic/config.json as {"connectionString": "…"}
-problem  proxy: none; not the address of a proxy, and passed over: HTTPS_PROXY
-         write HTTPS_PROXY as http://HOST:PORT, or unset it
+problem  proxy: HTTPS_PROXY holds a character that an address may not hold (in a password, write it as %XX), so nothing is sent
+         write HTTPS_PROXY as http://HOST:PORT or socks5h://HOST:PORT, or unset it
 problem  certificates: SSL_CERT_FILE names certificates.pem: it is relative, and a detached pass runs in another folder
          write the whole path of something readable into SSL_CERT_FILE, or unset it
 warning  data folder: others may look into ~/.local/share/atomic (0755)
@@ -515,42 +516,98 @@ fn consent_that_cannot_be_read_is_a_problem_and_none_a_warning() {
 }
 
 #[test]
-fn proxies_are_shown_as_ureq_takes_them() {
-    let azure = "InstrumentationKey=00000000-0000-4000-8000-000000000000;IngestionEndpoint=https://x.example/";
-    let say = |values: &[(&str, &str)]| {
-        let mut sandbox = at_work().env("APPLICATIONINSIGHTS_CONNECTION_STRING", azure);
+fn the_way_to_the_endpoint_is_shown() {
+    let say = |endpoint: &str, values: &[(&str, &str)]| {
+        let text = format!(
+            "InstrumentationKey=00000000-0000-4000-8000-000000000000;IngestionEndpoint={endpoint}"
+        );
+        let mut sandbox = at_work().env("APPLICATIONINSIGHTS_CONNECTION_STRING", &text);
         for (name, value) in values {
             sandbox = sandbox.env(name, value);
         }
         let (code, report) = report(&sandbox, &[]);
-        let words = find(&report, "proxy")["words"].as_str().unwrap().to_owned();
-        (code, words)
+        let found = find(&report, "proxy");
+        let words = found["words"].as_str().unwrap().to_owned();
+        (code, found["result"].as_str().unwrap().to_owned(), words)
     };
-    let via = "http://proxy.example:3128";
-    for (values, code, words) in [
+    let via = "http://anna:secret@proxy.example:3128";
+    let azure = "https://x.example/";
+    for (endpoint, values, code, result, words) in [
         (
+            azure,
             &[("https_proxy", via)][..],
             0,
+            "ok",
             "http://proxy.example:3128 (https_proxy)",
         ),
         (
-            &[("HTTP_PROXY", via), ("NO_PROXY", ".example")],
+            azure,
+            &[("HTTPS_PROXY", via), ("NO_PROXY", ".example")],
             0,
-            "http://proxy.example:3128 (HTTP_PROXY), but not for this host: NO_PROXY names it",
+            "ok",
+            "none: NO_PROXY names this host",
         ),
         (
+            azure,
+            &[("HTTP_PROXY", via)],
+            0,
+            "warning",
+            "none: HTTP_PROXY is for plain http alone, as in curl",
+        ),
+        (
+            "http://127.0.0.1:9/",
+            &[("HTTP_PROXY", via)],
+            0,
+            "ok",
+            "none: HTTP_PROXY does not count for this machine itself",
+        ),
+        (
+            azure,
+            &[("ALL_PROXY", "socks5h://p:1")],
+            0,
+            "ok",
+            "socks5h://p:1 (ALL_PROXY)",
+        ),
+        (
+            azure,
             &[("ALL_PROXY", "socks5://p:1")],
-            78,
-            "socks://p:1 (ALL_PROXY), which is a SOCKS proxy: this program speaks only HTTP to one",
+            0,
+            "ok",
+            "socks5://p:1 (ALL_PROXY); host names are looked up here, with socks5h:// there",
         ),
         (
-            &[("HTTPS_PROXY", "not a proxy")],
+            azure,
+            &[("HTTPS_PROXY", "http://anna:secret@")],
             78,
-            "none; not the address of a proxy, and passed over: HTTPS_PROXY",
+            "problem",
+            "HTTPS_PROXY has no valid host, so nothing is sent",
         ),
     ] {
-        assert_eq!(say(values), (code, words.to_owned()), "{values:?}");
+        let expected = (code, result.to_owned(), words.to_owned());
+        assert_eq!(say(endpoint, values), expected, "{values:?}");
     }
+}
+
+#[test]
+fn online_connects_to_nothing_where_the_proxy_cannot_be_used() {
+    let sandbox = healthy().env("ALL_PROXY", "socks://p");
+    let tls = Tls::in_front_of(sandbox.server.port, "0.0.0.0");
+    let sandbox = over_tls(sandbox, "0.0.0.0", tls.port);
+    let (code, report) = report(&sandbox, &["--online"]);
+    assert_eq!(code, 78, "{report:#}");
+    let words = "not tried, for want of a usable proxy";
+    assert_eq!(find(&report, "online")["words"], words);
+    assert_eq!(tls.handshakes(), Handshakes::default());
+}
+
+#[test]
+fn online_says_that_the_proxy_wants_credentials() {
+    let required = b"HTTP/1.1 407 Proxy Authentication Required\r\n\r\n";
+    let (port, _) = answering(required);
+    let url = format!("http://127.0.0.1:{port}");
+    let sandbox = over_tls(healthy(), "ingestion.invalid", 443).env("HTTPS_PROXY", &url);
+    let words = format!("no reply: the proxy {url} (HTTPS_PROXY) wants credentials (407)");
+    only(&sandbox, &["--online"], "answer", "problem", &words, 78);
 }
 
 #[test]

@@ -50,6 +50,7 @@ mod network;
 mod poison;
 mod privacy;
 mod producers;
+mod proxies;
 mod purge;
 mod queries;
 mod race;

@@ -78,7 +78,7 @@ impl Tls {
 }
 
 /// Accepts for ever, one thread a connection.
-fn serve(handle: impl Fn(TcpStream) + Clone + Send + 'static) -> u16 {
+pub fn serve(handle: impl Fn(TcpStream) + Clone + Send + 'static) -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
     std::thread::spawn(move || {
@@ -218,20 +218,24 @@ pub fn proxy(lead_to: u16) -> (u16, Arc<Mutex<Vec<String>>>) {
         // Whoever only looks whether there is somebody asks for nothing.
         let Some(asked) = head.first() else { return };
         seen.lock().unwrap().push(asked.clone());
-        let server = TcpStream::connect(("127.0.0.1", lead_to)).unwrap();
-        let mut to_client = client.try_clone().unwrap();
-        to_client
-            .write_all(b"HTTP/1.1 200 Connection established\r\n\r\n")
-            .unwrap();
-        let (mut from_client, mut to_server, mut from_server) =
-            (client, server.try_clone().unwrap(), server);
-        std::thread::spawn(move || {
-            let _ = io::copy(&mut from_server, &mut to_client);
-            let _ = to_client.shutdown(Shutdown::Both);
-        });
-        let _ = io::copy(&mut from_client, &mut to_server);
+        let answer = b"HTTP/1.1 200 Connection established\r\n\r\n";
+        (&client).write_all(answer).unwrap();
+        tunnel(client, lead_to);
     });
     (port, asked)
+}
+
+/// Passes on what comes from either side, until the client has ended.
+pub fn tunnel(client: TcpStream, lead_to: u16) {
+    let server = TcpStream::connect(("127.0.0.1", lead_to)).unwrap();
+    let mut to_client = client.try_clone().unwrap();
+    let (mut from_client, mut to_server, mut from_server) =
+        (client, server.try_clone().unwrap(), server);
+    std::thread::spawn(move || {
+        let _ = io::copy(&mut from_server, &mut to_client);
+        let _ = to_client.shutdown(Shutdown::Both);
+    });
+    let _ = io::copy(&mut from_client, &mut to_server);
 }
 
 #[test]
