@@ -219,6 +219,19 @@ pub fn judge(reply: &Reply, sent: usize) -> Result<Verdict, Elsewhere> {
     }
 }
 
+/// Whether the body is in the form that only Breeze's has, whatever it says.
+pub fn is_breeze(reply: &Reply) -> bool {
+    let body = object(reply);
+    COUNTS.iter().all(|name| number(&body, name).is_some())
+}
+
+/// The body as JSON, null if it is none.
+fn object(reply: &Reply) -> Value {
+    const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+    let text = reply.body.strip_prefix(BYTE_ORDER_MARK);
+    serde_json::from_slice(text.unwrap_or(&reply.body)).unwrap_or_default()
+}
+
 /// The two counts that every body of Breeze's has.
 const COUNTS: [&str; 2] = ["itemsReceived", "itemsAccepted"];
 
@@ -242,23 +255,11 @@ struct Fault {
 
 impl Body {
     fn read(reply: &Reply, sent: usize) -> Body {
-        const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
-        let text = &reply.body[..];
-        let text = text.strip_prefix(BYTE_ORDER_MARK).unwrap_or(text);
-        if reply.is_unreadable {
-            return Body::Unreadable;
-        }
-        if !text.trim_ascii_start().starts_with(b"{") {
-            return Body::Foreign;
-        }
-        let body: Value = serde_json::from_slice(text).unwrap_or_default();
-        let counts = COUNTS.map(|name| number(&body, name));
-        let [Some(received), Some(accepted)] = counts else {
-            let words = String::from_utf8_lossy(text).to_lowercase();
-            let are_named = COUNTS
-                .iter()
-                .any(|name| words.contains(&name.to_lowercase()));
-            return if are_named {
+        let body = object(reply);
+        let [Some(received), Some(accepted)] = COUNTS.map(|name| number(&body, name)) else {
+            let words = String::from_utf8_lossy(&reply.body).to_lowercase();
+            let is_named = |name: &&str| words.contains(&name.to_lowercase());
+            return if reply.is_unreadable || COUNTS.iter().any(is_named) {
                 Body::Unreadable
             } else {
                 Body::Foreign

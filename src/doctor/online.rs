@@ -11,7 +11,6 @@ use crate::verdict::{self, Cure, Trouble, Verdict};
 use crate::wording::{grouped, lag};
 use crate::world::{self, NoReply, Proxies, ProxyName, RealWorld, Reply, Way, World};
 use chrono::TimeDelta;
-use serde_json::Value;
 use std::time::Duration;
 
 /// Breeze refuses an event whose time is further ahead of its own than this.
@@ -120,9 +119,7 @@ fn post(subject: &Subject, settings: &Settings, world: &RealWorld, checks: &mut 
                 return;
             }
         };
-        if let Err(elsewhere) = verdict::judge(&reply, 0)
-            && !is_breeze(&reply)
-        {
+        if let Err(elsewhere) = verdict::judge(&reply, 0) {
             match route.follow(&elsewhere.0, &reply, &mut visited, subject.now) {
                 Ok(()) => continue,
                 Err(trouble) => {
@@ -166,18 +163,11 @@ fn no_reply(why: &NoReply) -> Check {
     )
 }
 
-/// Whether the body is one that only Breeze sends.
-fn is_breeze(reply: &Reply) -> bool {
-    let body: Value = serde_json::from_slice(&reply.body).unwrap_or_default();
-    let is_count = |name: &str| body.get(name).is_some_and(Value::is_u64);
-    is_count("itemsReceived") && is_count("itemsAccepted")
-}
-
 fn answer(reply: &Reply, took: &str) -> Check {
     const NAME: &str = "answer";
     let status = reply.status;
     // What the service says to nothing at all is not documented: the form of the answer counts.
-    if is_breeze(reply) && matches!(status, 200 | 206 | 400) {
+    if verdict::is_breeze(reply) && matches!(status, 200 | 206 | 400) {
         let words = format!("{status} in the words of Application Insights, {took}");
         return Check::ok(NAME, words);
     }
@@ -198,7 +188,7 @@ fn troubled(trouble: &Trouble) -> Check {
         Trouble::Quota(_) | Trouble::Status(429) => {
             Check::warning(NAME, words, "wait; events are kept meanwhile")
         }
-        Trouble::NotBreeze(_) => Check::problem(
+        Trouble::NotBreeze(_) | Trouble::Portal(..) => Check::problem(
             NAME,
             words,
             "log in to the network with a browser, or check the proxy and the host in the connection string",
