@@ -276,7 +276,7 @@ fn a_disk_too_full_for_the_cursor_sends_nothing() {
 fn a_disk_too_full_to_keep_what_must_be_kept_repeats_and_never_loses() {
     // A cursor of two slots exists already; the buffer may not grow by a single byte.
     let kept = r#"{"items": [{"index": 0, "statusCode": 402, "message": "x"}]}"#;
-    let sandbox = Sandbox::scripted(&format!("{{\"status\": 503}}\n{kept}"));
+    let sandbox = Sandbox::scripted(&format!("{{\"status\": 429}}\n{kept}"));
     let sandbox = sandbox.line(&event("a")).line(&event("b"));
     sandbox.run(&["--attempts", "1"]).code(75);
     let filler = "\n".repeat(1024 * 1024 - sandbox.read(BUFFER).len());

@@ -69,12 +69,12 @@ fn a_stepped_clock_is_distrusted_by_every_pass_until_it_is_confirmed() {
 #[test]
 fn a_cursor_that_is_not_true_any_more_does_not_become_true_again() {
     let line = "{\"name\":\"x\"}\n";
-    let sandbox = Sandbox::scripted("{}\n{\"status\":503}\n{\"status\":503}");
+    let sandbox = Sandbox::scripted("{}\n{\"status\":429}\n{\"status\":429}");
     sandbox.append(line.repeat(30));
     sandbox
         .run(&["--request-events", "20", "--attempts", "1"])
         .code(75);
-    // The person empties it; a pass meets a 503; then identical lines grow past the old offset.
+    // The person empties it; a pass meets a 429; then identical lines grow past the old offset.
     fs::File::options()
         .write(true)
         .truncate(true)
@@ -105,7 +105,7 @@ fn a_server_that_is_wrong_about_the_time_costs_no_event() {
 #[test]
 fn a_date_at_the_end_of_time_does_not_end_the_program() {
     let date = "Mon, 31 Dec +262142 23:59:59 GMT";
-    let script = format!("{{\"headers\": {{\"Date\": \"{date}\"}}}}\n{{\"status\": 401}}");
+    let script = format!("{{\"headers\": {{\"Date\": \"{date}\"}}}}\n{{\"status\": 401, \"times\": \"forever\"}}");
     let sandbox = Sandbox::scripted(&script);
     sandbox.append(events(0..25).concat());
     let (code, _, stderr) = sandbox

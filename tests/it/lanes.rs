@@ -2,6 +2,7 @@
 //! them when the pass has to stop.
 
 use crate::kit::{BUFFER, Sandbox, events};
+use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::{Arc, Condvar, Mutex};
@@ -151,7 +152,7 @@ fn when_a_server_asks_for_a_pause_no_request_is_begun_and_what_was_taken_meanwhi
     assert!((31..=52).contains(&sandbox.posts()), "{}", sandbox.posts());
     let kept = format!("kept {} for", 200 - sandbox.delivered().len());
     assert!(stdout.contains(&kept), "{stdout}");
-    assert_ne!(sandbox.state("notBefore"), serde_json::Value::Null);
+    assert_ne!(sandbox.state("notBefore"), Value::Null);
 
     let _ = sandbox.run(&["--flush"]).outputs();
     each_once(&sandbox, 200);
@@ -291,4 +292,139 @@ fn while_a_server_asks_for_a_pause_no_other_batch_is_tried_again() {
     assert!((21..=23).contains(&sandbox.posts()), "{}", sandbox.posts());
     let _ = sandbox.run(&["--flush"]).outputs();
     each_once(&sandbox, 200);
+}
+
+/// The rows of the table of replies, each met by twenty requests that are under way.
+#[test]
+fn every_reply_means_the_same_with_lanes_on() {
+    let item = |status: u16, words: &str| {
+        let item = json!({"index": 0, "statusCode": status, "message": words});
+        json!({"items": [item], "every": 1, "times": "forever"})
+    };
+    let bare = |status: u16| json!({"status": status, "body": "", "times": "forever"});
+    let with = |status: u16, header: &str, value: &str| json!({"status": status, "body": "", "headers": {header: value}, "times": "forever"});
+    let odd = r#"{"itemsReceived":2,"itemsAccepted":1,"errors":[]}"#;
+    let body =
+        |status: u16, body: &str| json!({"status": status, "body": body, "times": "forever"});
+    let paused = true;
+    for (step, code, words, is_paused) in [
+        (
+            bare(400),
+            78,
+            "every event was refused alike: status 400",
+            paused,
+        ),
+        (
+            bare(413),
+            78,
+            "every event was refused alike: status 413",
+            paused,
+        ),
+        (
+            item(400, "no"),
+            78,
+            "every event was refused alike: status 400",
+            paused,
+        ),
+        (
+            item(413, "no"),
+            78,
+            "every event was refused alike: status 413",
+            paused,
+        ),
+        (
+            item(400, "Invalid instrumentation key"),
+            78,
+            "Invalid instrumentation key",
+            paused,
+        ),
+        (bare(401), 78, "the endpoint refuses us (401)", paused),
+        (bare(403), 78, "the endpoint refuses us (403)", paused),
+        (
+            bare(404),
+            78,
+            "not the ingestion endpoint of the resource (404)",
+            paused,
+        ),
+        (
+            bare(405),
+            78,
+            "not the ingestion endpoint of the resource (405)",
+            paused,
+        ),
+        (
+            bare(402),
+            75,
+            "the daily quota of the resource is used up (402)",
+            paused,
+        ),
+        (
+            bare(439),
+            75,
+            "the daily quota of the resource is used up (439)",
+            paused,
+        ),
+        (bare(408), 75, "the server answered 408", false),
+        (bare(429), 75, "the server asks for a pause (429)", false),
+        (
+            with(429, "Retry-After", "600"),
+            75,
+            "the server asks for a pause (429)",
+            paused,
+        ),
+        (
+            with(503, "Retry-After", "600"),
+            75,
+            "the server answered 503",
+            paused,
+        ),
+        (bare(418), 75, "the server answered 418", false),
+        (bare(500), 75, "the server answered 500", false),
+        (bare(501), 75, "the server answered 501", false),
+        (bare(999), 75, "the server answered 999", false),
+        (
+            with(302, "Location", "http://hotel.example/"),
+            75,
+            "points to hotel.example",
+            false,
+        ),
+        (
+            with(308, "Location", "https://evil.example/"),
+            75,
+            "a foreign host, evil.example",
+            false,
+        ),
+        (
+            body(200, "<html>"),
+            75,
+            "a login page of the network",
+            false,
+        ),
+        (body(200, odd), 75, "2 sent, 1 accepted, 0 errors", paused),
+        (body(206, odd), 75, "2 sent, 1 accepted, 0 errors", paused),
+        (
+            body(200, "{\"itemsReceived\":"),
+            75,
+            "a body that cannot be read",
+            paused,
+        ),
+    ] {
+        let sandbox = small_batches(&("{}\n".repeat(30) + &step.to_string()));
+        let (got, stdout, _) = sandbox.run(&["--flush"]).outputs();
+        let told = format!("{step}: {stdout}");
+        assert_eq!(got, code, "{told}");
+        assert!(stdout.contains(words), "{told}");
+        assert_eq!(
+            sandbox.state("notBefore") != Value::Null,
+            is_paused,
+            "{told}"
+        );
+        each_once(&sandbox, 60);
+        assert!(
+            stdout.starts_with("sent 60 events in ") && stdout.contains("kept 140 for"),
+            "{told}"
+        );
+        // What was under way, its attempts and two probes.
+        assert!(sandbox.posts() <= 30 + 20 + 5, "{told}");
+    }
 }

@@ -1,6 +1,6 @@
 //! The limits, to the byte and the second, and what odd lines become.
 
-use crate::kit::{BUFFER, Sandbox, event, event_aged, event_at};
+use crate::kit::{BUFFER, Sandbox, event, event_aged, event_at, events};
 use chrono::TimeDelta;
 use serde_json::Value;
 
@@ -250,7 +250,7 @@ fn offline_the_cap_counts_what_is_not_delivered_and_not_the_file() {
 #[test]
 fn delivered_bytes_that_still_stand_in_the_file_do_not_count_for_the_cap() {
     // 48 KB are delivered and cannot go yet; 99 KB are waiting: under the cap of 100 KB.
-    let sandbox = Sandbox::scripted("{}\n{\"status\": 503}");
+    let sandbox = Sandbox::scripted("{}\n{\"status\": 429}");
     let lines = |range: std::ops::Range<usize>| {
         range
             .map(|n| event(&format!("x-{n:04}")) + "\n")
@@ -379,4 +379,43 @@ fn a_key_that_is_no_guid_is_sent_with_a_warning() {
     let (code, _, stderr) = sandbox.flush().posts(1).outputs();
     assert!(stderr.contains("not a GUID"), "{stderr}");
     assert_eq!(code, 78);
+}
+
+#[test]
+fn malformed_lines_do_not_split_requests() {
+    let sandbox = Sandbox::new();
+    let lines: Vec<String> = events(0..2000)
+        .into_iter()
+        .map(|line| line + "no event\n")
+        .collect();
+    sandbox.append(lines.concat());
+    sandbox
+        .flush()
+        .stdout("sent 2,000 events in 20 requests, dropped 2,000 malformed")
+        .left("")
+        .code(0);
+    assert_eq!(sandbox.delivered().len(), 2000);
+    let rejected = sandbox.read("upload/rejected.jsonl");
+    assert_eq!(rejected.lines().count(), 2000);
+}
+
+/// They are counted and written down once, when they leave, not with every pass that finds no server.
+#[test]
+fn malformed_lines_behind_events_that_stay_are_written_down_once() {
+    let sandbox = Sandbox::scripted(r#"{"status": 429, "body": "", "times": 6}"#);
+    let lines: Vec<String> = events(0..5)
+        .into_iter()
+        .map(|line| line + "no event\n")
+        .collect();
+    sandbox.append(lines.concat());
+    for _ in 0..2 {
+        sandbox.flush().stdout("sent 0 events in 3 requests, kept 10 for the next pass: the server asks for a pause (429)").code(75);
+        assert_eq!(sandbox.read("upload/rejected.jsonl"), "");
+    }
+    sandbox
+        .flush()
+        .stdout("sent 5 events, dropped 5 malformed")
+        .left("")
+        .code(0);
+    assert_eq!(sandbox.read("upload/rejected.jsonl").lines().count(), 5);
 }

@@ -19,6 +19,7 @@
 
 mod kit;
 mod person;
+mod picky;
 mod tools;
 
 mod answer;

@@ -1,126 +1,15 @@
 //! One event for which every request fails although the server is well: it must not block the others, and
-//! must not be lost. The server here looks at the ids of a request before it answers.
+//! must not be lost.
 
-use crate::kit::{BUFFER, Sandbox, event_id, events};
-use serde_json::{Value, json};
-use std::collections::BTreeSet;
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{TcpListener, TcpStream};
-use std::sync::{Arc, Mutex};
-use telemetry_upload::gzip;
+use crate::kit::events;
+use crate::picky::Picky;
+use serde_json::Value;
 
 /// Batches of ten events, one after the other.
 const NARROW: &str = r#"{"limits":{"requestEvents":10,"pauseMs":1,"lanes":1}}"#;
 
 /// As many under way as there may be.
 const WIDE: &str = r#"{"limits":{"requestEvents":10,"pauseMs":1}}"#;
-
-/// The status for a request, by its number from 1 and its ids.
-type Judge = dyn Fn(usize, &[String]) -> u16 + Send + Sync;
-
-/// The ids of each request, and the status it got.
-type Seen = Arc<Mutex<Vec<(Vec<String>, u16)>>>;
-
-/// A home with so many events for a server that judges requests as a whole.
-struct Case {
-    sandbox: Sandbox,
-    seen: Seen,
-}
-
-impl Case {
-    fn new(
-        count: usize,
-        config: &str,
-        judge: impl Fn(usize, &[String]) -> u16 + Send + Sync + 'static,
-    ) -> Case {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let port = listener.local_addr().unwrap().port();
-        let seen = Seen::default();
-        let (noted, judge): (Seen, Arc<Judge>) = (seen.clone(), Arc::new(judge));
-        std::thread::spawn(move || {
-            for connection in listener.incoming() {
-                let (connection, noted, judge) =
-                    (connection.unwrap(), noted.clone(), judge.clone());
-                std::thread::spawn(move || serve(&connection, &noted, &*judge));
-            }
-        });
-        let place = format!(
-            "InstrumentationKey=00000000-0000-4000-8000-000000000000;IngestionEndpoint=http://127.0.0.1:{port}/"
-        );
-        let sandbox = Sandbox::new().env("APPLICATIONINSIGHTS_CONNECTION_STRING", &place);
-        sandbox.write("config.json", config);
-        sandbox.append(events(0..count).concat());
-        Case { sandbox, seen }
-    }
-
-    /// One flush: its exit code and its line.
-    fn flush(&self) -> (i32, String) {
-        let (code, stdout, stderr) = self.sandbox.run(&["--flush"]).outputs();
-        assert_eq!(stderr, "");
-        (code, stdout.trim_end().to_owned())
-    }
-
-    fn requests(&self) -> usize {
-        self.seen.lock().unwrap().len()
-    }
-
-    /// Each event was accepted once, but for these.
-    fn accepted_all_but(&self, count: usize, ids: &[&str]) {
-        let seen = self.seen.lock().unwrap();
-        let accepted = seen.iter().filter(|(_, status)| *status == 200);
-        let accepted: Vec<&String> = accepted.flat_map(|(ids, _)| ids).collect();
-        let different: BTreeSet<&String> = accepted.iter().copied().collect();
-        assert_eq!(accepted.len(), different.len(), "some were accepted twice");
-        assert_eq!(different.len(), count - ids.len());
-        for id in ids {
-            assert!(!different.contains(&(*id).to_owned()), "{id}");
-            let text = format!("\"eventId\":\"{id}\"");
-            assert!(self.sandbox.read(BUFFER).contains(&text), "{id} is lost");
-        }
-    }
-}
-
-/// Answers the requests of one connection.
-fn serve(connection: &TcpStream, seen: &Seen, judge: &Judge) -> Option<()> {
-    let mut reader = BufReader::new(connection);
-    loop {
-        let mut length = 0;
-        loop {
-            let mut line = String::new();
-            if reader.read_line(&mut line).ok()? == 0 {
-                return None;
-            }
-            if let Some(value) = line.to_lowercase().strip_prefix("content-length:") {
-                length = value.trim().parse().ok()?;
-            }
-            if line == "\r\n" {
-                break;
-            }
-        }
-        let mut body = vec![0; length];
-        reader.read_exact(&mut body).ok()?;
-        let body = gzip::decode(&body, 10_000_000).ok()?;
-        let envelopes: Vec<Value> = serde_json::from_slice(&body).ok()?;
-        let ids: Vec<String> = envelopes.iter().map(event_id).collect();
-        let status = {
-            let mut seen = seen.lock().unwrap();
-            let status = judge(seen.len() + 1, &ids);
-            seen.push((ids.clone(), status));
-            status
-        };
-        let taken = json!({"itemsReceived": ids.len(), "itemsAccepted": ids.len(), "errors": []});
-        let body = if status == 200 {
-            taken.to_string()
-        } else {
-            String::new()
-        };
-        let length = body.len();
-        let head = format!("HTTP/1.1 {status} X\r\nContent-Length: {length}\r\n\r\n");
-        (&mut &*connection)
-            .write_all((head + &body).as_bytes())
-            .ok()?;
-    }
-}
 
 /// Fails with this status for every request that holds one of these events.
 fn fails_for(
@@ -140,7 +29,7 @@ fn fails_for(
 #[test]
 fn one_event_that_always_fails_does_not_block_the_11999_others() {
     let config = r#"{"limits":{"pauseMs":1}}"#;
-    let case = Case::new(12_000, config, fails_for(&["id-550"], 500));
+    let case = Picky::new(12_000, config, fails_for(&["id-550"], 500));
     let (code, line) = case.flush();
     let end = "kept 1 for the next pass: the server answered 500";
     assert!(
@@ -174,7 +63,7 @@ fn the_event_is_found_wherever_it_stands_and_whatever_the_server_fails_with() {
             (2, "id-01"),
         ] {
             for config in [NARROW, WIDE] {
-                let case = Case::new(count, config, fails_for(&[id], status));
+                let case = Picky::new(count, config, fails_for(&[id], status));
                 let (code, line) = case.flush();
                 let told = format!("{count} {id} {status} {config}: {line}");
                 assert!(
@@ -198,7 +87,7 @@ fn several_such_events_are_found_in_one_batch_and_in_neighbours() {
         &["id-04", "id-15"],
         &["id-11", "id-12", "id-13"],
     ] {
-        let case = Case::new(60, NARROW, fails_for(ids, 500));
+        let case = Picky::new(60, NARROW, fails_for(ids, 500));
         let (code, line) = case.flush();
         let kept = format!("kept {} for the next pass", ids.len());
         assert!(line.contains(&kept), "{ids:?}: {line}");
@@ -210,7 +99,7 @@ fn several_such_events_are_found_in_one_batch_and_in_neighbours() {
 #[test]
 fn an_event_alone_in_its_request_is_passed_if_the_next_is_accepted() {
     let config = r#"{"limits":{"requestEvents":1,"pauseMs":1}}"#;
-    let case = Case::new(8, config, fails_for(&["id-00"], 503));
+    let case = Picky::new(8, config, fails_for(&["id-00"], 503));
     let (code, line) = case.flush();
     assert_eq!(
         line,
@@ -223,7 +112,7 @@ fn an_event_alone_in_its_request_is_passed_if_the_next_is_accepted() {
 #[test]
 fn a_server_that_is_down_for_everybody_costs_two_more_requests() {
     for (count, requests) in [(1, 3), (2, 5), (10, 5), (500, 5)] {
-        let case = Case::new(count, NARROW, |_, _| 503);
+        let case = Picky::new(count, NARROW, |_, _| 503);
         let (code, line) = case.flush();
         assert!(
             line.starts_with(&format!(
@@ -234,7 +123,7 @@ fn a_server_that_is_down_for_everybody_costs_two_more_requests() {
         assert_eq!((code, case.requests()), (75, requests));
     }
     // It goes down in the middle of a backlog.
-    let case = Case::new(500, NARROW, |number, _| if number > 20 { 503 } else { 200 });
+    let case = Picky::new(500, NARROW, |number, _| if number > 20 { 503 } else { 200 });
     assert_eq!(
         case.flush().1,
         "sent 200 events in 25 requests, kept 300 for the next pass: the server answered 503"
@@ -243,7 +132,7 @@ fn a_server_that_is_down_for_everybody_costs_two_more_requests() {
 
 #[test]
 fn several_buffers_of_a_server_that_is_down_cost_one_more_request_each() {
-    let case = Case::new(20, NARROW, |_, _| 503);
+    let case = Picky::new(20, NARROW, |_, _| 503);
     case.sandbox
         .write("telemetry-events-x.jsonl", events(20..40).concat());
     let (code, line) = case.flush();
@@ -258,18 +147,18 @@ fn several_buffers_of_a_server_that_is_down_cost_one_more_request_each() {
 fn a_refusal_of_access_or_quota_ends_the_pass_unless_others_were_accepted() {
     for status in [401, 402, 403, 404, 405, 439] {
         // The first batch: it is about every request.
-        let case = Case::new(50, NARROW, fails_for(&["id-03"], status));
+        let case = Picky::new(50, NARROW, fails_for(&["id-03"], status));
         let (_, line) = case.flush();
         assert!(line.starts_with("sent 0 events, kept 50 "), "{line}");
         assert_eq!(case.requests(), 1);
         // A later one: a firewall in between dislikes one event.
-        let case = Case::new(50, NARROW, fails_for(&["id-23"], status));
+        let case = Picky::new(50, NARROW, fails_for(&["id-23"], status));
         let (code, line) = case.flush();
         assert!(line.starts_with("sent 49 events in "), "{line}");
         assert_eq!(code, 75);
         case.accepted_all_but(50, &["id-23"]);
         // The quota, or the key, ends for everybody: two more requests.
-        let case = Case::new(
+        let case = Picky::new(
             50,
             NARROW,
             move |number, _| if number > 2 { status } else { 200 },
@@ -286,7 +175,7 @@ fn a_refusal_of_access_or_quota_ends_the_pass_unless_others_were_accepted() {
 #[test]
 fn a_server_that_goes_down_while_the_event_is_looked_for_is_left_alone() {
     // Eight requests: the batch three times, a probe, and four halves.
-    let case = Case::new(
+    let case = Picky::new(
         400,
         r#"{"limits":{"pauseMs":1,"lanes":1}}"#,
         |number, ids| {

@@ -222,7 +222,7 @@ fn above_a_megabyte_an_open_descriptor_no_longer_prevents_the_truncation() {
 #[test]
 fn what_is_left_moves_to_the_front_and_later_appends_follow_it() {
     // Two batches pass, the third does not: 5 lines of 25 are left, and fit over the delivered ones.
-    let sandbox = Sandbox::scripted("{}\n{}\n{\"status\": 503, \"times\": 3}");
+    let sandbox = Sandbox::scripted("{}\n{}\n{\"status\": 429, \"times\": 3}");
     let lines = events(0..25);
     sandbox.append(lines.concat());
     let inode = sandbox.inode();
@@ -240,7 +240,7 @@ fn what_is_left_moves_to_the_front_and_later_appends_follow_it() {
 
 #[test]
 fn what_does_not_fit_over_the_delivered_bytes_stays_behind_the_cursor() {
-    let sandbox = Sandbox::scripted("{}\n{\"status\": 503, \"times\": 3}");
+    let sandbox = Sandbox::scripted("{}\n{\"status\": 429, \"times\": 3}");
     let lines = events(0..25);
     sandbox.append(lines.concat());
     sandbox

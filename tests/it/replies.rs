@@ -2,8 +2,10 @@
 //! the line printed, the exit code, and when the next pass may try.
 
 use crate::kit::{Sandbox, event, event_at};
+use crate::picky::{Picky, Told};
 use chrono::{DateTime, NaiveTime, TimeDelta, Utc};
 use serde_json::{Value, json};
+use telemetry_upload::gzip;
 
 const TOO_LONG: &str =
     "100: Field 'name' on type 'EventData' is too long. Expected: 512 characters";
@@ -268,6 +270,29 @@ fn a_byte_order_mark_and_other_letter_case_in_a_reply_are_read() {
     ] {
         check_all_sent(json!({"status": 200, "body": body}));
     }
+}
+
+/// None was asked for in gzip, but some proxies pack all the same, and not all of them say so.
+#[test]
+fn a_reply_packed_unasked_is_read() {
+    for headers in ["Content-Encoding: gzip\r\n", ""] {
+        let taken = br#"{"itemsReceived":2,"itemsAccepted":2,"errors":[]}"#;
+        let server = Picky::new(2, "{}", move |_, _| Told {
+            status: 200,
+            headers,
+            body: Some(gzip::encode(taken)),
+        });
+        assert_eq!(server.flush(), (0, "sent 2 events".to_owned()));
+    }
+    // A bomb is as long as any other.
+    let server = Picky::new(2, "{}", |_, _| Told {
+        status: 200,
+        headers: "",
+        body: Some(gzip::encode(&vec![b' '; 300_000])),
+    });
+    let (code, line) = server.flush();
+    assert!(line.contains("a body that cannot be read"), "{line}");
+    assert_eq!(code, 75);
 }
 
 /// A script whose first reply says that two events were accepted.
