@@ -17,6 +17,10 @@ use std::io;
 use std::path::Path;
 use std::time::Duration;
 
+mod damaged;
+
+pub use damaged::Damaged;
+
 /// The longest wait of a person for others who are at the file; each of them takes microseconds.
 const WAIT_OF_PERSON: Duration = Duration::from_secs(3);
 
@@ -47,6 +51,7 @@ fn pairs(file: &FileState) -> Result<Option<Vec<(String, Value)>>> {
     match file {
         FileState::Missing => Ok(None),
         FileState::Refused(why) => bail!("{why}"),
+        FileState::Shut => bail!("{}", consent::SHUT),
         FileState::Bytes(bytes) => consent::pairs(bytes).map(Some).map_err(anyhow::Error::msg),
     }
 }
@@ -80,12 +85,20 @@ pub fn change(paths: &Paths, edit: impl Fn(Option<Fields>) -> Option<Fields>) ->
     change_patiently(paths, Change::Careful, edit)
 }
 
-/// The same for a no, which has to be possible wherever the file could be taken for a yes.
+/// The same for a no, which has to be possible whatever stands there. What cannot be read is set aside,
+/// and returned.
 ///
 /// # Errors
 /// The file cannot be changed, and why; it is as it was.
-pub fn refuse(paths: &Paths, edit: impl Fn(Option<Fields>) -> Option<Fields>) -> Result<()> {
-    change_patiently(paths, Change::Refusal, edit)
+pub fn refuse(
+    paths: &Paths,
+    edit: impl Fn(Option<Fields>) -> Option<Fields>,
+) -> Result<Option<Damaged>> {
+    let damaged = damaged::set_aside(paths)?;
+    match (change_patiently(paths, Change::Refusal, edit), &damaged) {
+        (Err(err), Some(damaged)) => Err(damaged.put_back(paths, err)),
+        (done, _) => done.map(|()| damaged),
+    }
 }
 
 fn change_patiently(
@@ -346,6 +359,7 @@ mod tests {
     fn keys_of_others_stay_in_their_places() {
         check_yes(None, r#"{"enabled":true}"#);
         check_yes(Some("{}"), r#"{"enabled":true}"#);
+        check_yes(Some("\u{feff}{\"z\":1}"), r#"{"z":1,"enabled":true}"#);
         check_yes(
             Some(r#"{"z":[1,{"y":null}],"enabled":"no","more":"é"}"#),
             r#"{"z":[1,{"y":null}],"enabled":true,"more":"é"}"#,
@@ -357,8 +371,8 @@ mod tests {
         for (before, why) in [
             ("[]", "it is not one JSON object"),
             ("{", "it is not one JSON object"),
-            ("\u{feff}{}", "it begins with a byte order mark"),
             (r#"{"x":1,"x":1}"#, "the key \"x\" stands there twice"),
+            ("{\"enabled\":true,}", "it is not one JSON object"),
         ] {
             let (folder, paths) = sandbox();
             fs::write(paths.consent(), before).unwrap();
@@ -395,6 +409,29 @@ mod tests {
         }
         fs::write(paths.consent(), twice).unwrap();
         assert!(change(&paths, |fields| Some(yes(fields))).is_err());
+    }
+
+    fn no(fields: Option<Fields>) -> Option<Fields> {
+        let mut fields = fields.unwrap_or_default();
+        fields.insert("enabled".to_owned(), false.into());
+        Some(fields)
+    }
+
+    #[test]
+    fn an_answer_that_replaces_a_damaged_file_meanwhile_is_kept() {
+        let (_folder, paths) = sandbox();
+        fs::write(paths.consent(), "{").unwrap();
+        let asked = std::cell::Cell::new(0);
+        refuse(&paths, |fields| {
+            asked.set(asked.get() + 1);
+            if asked.get() == 1 {
+                fs::write(paths.consent(), r#"{"theirs":1}"#).unwrap();
+            }
+            no(fields)
+        })
+        .unwrap();
+        let text = fs::read_to_string(paths.consent()).unwrap();
+        assert_eq!(text, "{\n  \"theirs\": 1,\n  \"enabled\": false\n}\n");
     }
 
     #[test]

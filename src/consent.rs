@@ -12,6 +12,7 @@ use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::Value;
 
 use crate::ci;
+use crate::connection::unquoted;
 use crate::lock;
 use crate::os;
 
@@ -19,8 +20,18 @@ use crate::os;
 /// and keeps a file that is not what its name says from being read into memory.
 pub(crate) const CONSENT_BYTES_MAX: u64 = 64 * 1024;
 
-/// What people write for "off" in a variable; compared trimmed, in any case.
-const OFF: [&str; 4] = ["0", "false", "off", "no"];
+/// The words by which `<APP>_TELEMETRY` leaves telemetry on. Any other value turns it off: a person who
+/// wrote a word that is not known here did not write it to be counted.
+const ON: [&str; 7] = ["1", "true", "on", "yes", "y", "enable", "enabled"];
+
+/// The words by which `DO_NOT_TRACK` leaves telemetry on.
+const OFF: [&str; 5] = ["0", "false", "off", "no", "n"];
+
+/// Characters of an unknown word that are quoted.
+const WORD_CHARS_MAX: usize = 40;
+
+/// Why a file that another process keeps shut cannot be read.
+pub(crate) const SHUT: &str = "another process keeps it shut";
 
 /// The answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,8 +49,10 @@ pub enum Rule {
     Ci(&'static str),
     /// The application's own variable, by name (`ATOMIC_TELEMETRY`), says off.
     AppVariable(String),
-    /// `DO_NOT_TRACK` is set, and not to a word that means no.
+    /// `DO_NOT_TRACK` says yes.
     DoNotTrack,
+    /// One of these two variables, by name, holds this word, which is neither a yes nor a no.
+    UnknownWord(String, String),
     /// There is no `telemetry.json`: nobody was asked yet.
     NoConsentFile,
     /// `telemetry.json` is there, but says nothing that could be believed, for this reason.
@@ -58,6 +71,9 @@ impl fmt::Display for Rule {
             Rule::Ci(name) => write!(f, "this is a CI system, the variable {name} says"),
             Rule::AppVariable(name) => write!(f, "{name} says off"),
             Rule::DoNotTrack => f.write_str("DO_NOT_TRACK is set"),
+            Rule::UnknownWord(name, word) => {
+                write!(f, "{name}={word:?} is an unknown word, which means off")
+            }
             Rule::NoConsentFile => {
                 f.write_str("nobody has agreed yet (there is no telemetry.json)")
             }
@@ -90,6 +106,8 @@ pub enum FileState {
     Missing,
     /// Something that is not a small plain file of this user's own in a folder of theirs; and why.
     Refused(String),
+    /// A file that another process keeps shut.
+    Shut,
     /// The file's content, whatever it is.
     Bytes(Vec<u8>),
 }
@@ -110,8 +128,9 @@ pub fn read(telemetry_json: &Path) -> FileState {
             read => read.map(Some),
         }
     });
-    match read.and_then(|read| read.ok_or_else(|| io::ErrorKind::WouldBlock.into())) {
-        Ok(bytes) => FileState::Bytes(bytes),
+    match read {
+        Ok(Some(bytes)) => FileState::Bytes(bytes),
+        Ok(None) => FileState::Shut,
         Err(err) if err.kind() == io::ErrorKind::NotFound => FileState::Missing,
         Err(err) => FileState::Refused(err.to_string()),
     }
@@ -130,18 +149,48 @@ fn denied_by_environment(env: &BTreeMap<String, String>, app: &str) -> Option<Ru
         return Some(Rule::Ci(name));
     }
     let own = variable_of(app);
-    if env.get(&own).is_some_and(|value| says_off(value)) {
-        return Some(Rule::AppVariable(own));
+    match said(env, &own) {
+        Said::Nothing | Said::On => {}
+        Said::Off => return Some(Rule::AppVariable(own)),
+        Said::Unknown(word) => return Some(Rule::UnknownWord(own, word)),
     }
-    // Implementations disagree about what counts as set; this reads every doubt as "do not track".
-    let dnt = env.get("DO_NOT_TRACK").map_or("", |value| value.trim());
-    (!dnt.is_empty() && !says_off(dnt)).then_some(Rule::DoNotTrack)
+    let track = "DO_NOT_TRACK";
+    match said(env, track) {
+        Said::Nothing | Said::Off => None,
+        Said::On => Some(Rule::DoNotTrack),
+        Said::Unknown(word) => Some(Rule::UnknownWord(track.to_owned(), word)),
+    }
+}
+
+/// What a variable says.
+enum Said {
+    Nothing,
+    On,
+    Off,
+    Unknown(String),
+}
+
+/// Reads a word in any case, with the blanks and quotes around it that a file of variables leaves on.
+fn said(env: &BTreeMap<String, String>, variable: &str) -> Said {
+    let value = env.get(variable).map_or("", String::as_str);
+    let word = unquoted(value.trim()).trim();
+    let is_in = |words: &[&str]| words.iter().any(|known| word.eq_ignore_ascii_case(known));
+    if word.is_empty() {
+        Said::Nothing
+    } else if is_in(&ON) {
+        Said::On
+    } else if is_in(&OFF) {
+        Said::Off
+    } else {
+        Said::Unknown(word.chars().take(WORD_CHARS_MAX).collect())
+    }
 }
 
 fn denied_by_file(file: &FileState) -> Option<Rule> {
     let bytes = match file {
         FileState::Missing => return Some(Rule::NoConsentFile),
         FileState::Refused(why) => return Some(Rule::ConsentRefused(why.clone())),
+        FileState::Shut => return Some(Rule::ConsentRefused(SHUT.to_owned())),
         FileState::Bytes(bytes) => bytes,
     };
     let pairs = match pairs(bytes) {
@@ -171,10 +220,7 @@ fn denied_by_file(file: &FileState) -> Option<Rule> {
 /// # Errors
 /// What is wrong with it, as a sentence about the file.
 pub fn pairs(file: &[u8]) -> Result<Vec<(String, Value)>, &'static str> {
-    if file.starts_with(b"\xef\xbb\xbf") {
-        return Err("it begins with a byte order mark");
-    }
-    serde_json::from_slice(file)
+    serde_json::from_slice(os::without_byte_order_mark(file))
         .map(|Pairs(pairs)| pairs)
         .map_err(|_| "it is not one JSON object")
 }
@@ -216,10 +262,6 @@ fn variable_of(app: &str) -> String {
         })
         .collect();
     name + "_TELEMETRY"
-}
-
-fn says_off(value: &str) -> bool {
-    OFF.iter().any(|off| value.trim().eq_ignore_ascii_case(off))
 }
 
 #[cfg(test)]
@@ -327,23 +369,53 @@ mod tests {
 
     #[test]
     fn the_application_s_variable_turns_off_with_each_word_for_it() {
-        for value in ["0", "false", "off", "no", "OFF", "False", " no \n"] {
+        for value in [
+            "0", "false", "off", "no", "n", "OFF", "False", " no \n", "\"0\"", "' off '",
+        ] {
             check(&[("ATOMIC_TELEMETRY", value)], YES, Some(own()));
         }
     }
 
     #[test]
     fn the_application_s_variable_never_turns_on() {
-        for value in ["1", "true", "on", "yes"] {
+        for value in [
+            "1", "true", "on", "yes", "y", "enable", "enabled", "Enabled", " ON ", "\"1\"",
+            "'true'",
+        ] {
             check(&[("ATOMIC_TELEMETRY", value)], YES, None);
             check(&[("ATOMIC_TELEMETRY", value)], "{}", Some(Rule::NotGiven));
         }
     }
 
     #[test]
-    fn the_application_s_variable_means_nothing_with_other_values() {
-        for value in ["", " ", "00", "disabled", "nope"] {
-            check(&[("ATOMIC_TELEMETRY", value)], YES, None);
+    fn an_unknown_word_turns_off_and_is_quoted() {
+        let long = "x".repeat(1000);
+        for (value, quoted) in [
+            ("disabled", "\"disabled\""),
+            ("disable", "\"disable\""),
+            (" Nope ", "\"Nope\""),
+            ("'never'", "\"never\""),
+            ("00", "\"00\""),
+            ("-1", "\"-1\""),
+            ("\"", "\"\\\"\""),
+            ("caf\u{fffd}", "\"caf\u{fffd}\""),
+            ("a\u{1b}[2J\nb", "\"a\\u{1b}[2J\\nb\""),
+            (&long, &format!("\"{}\"", "x".repeat(40))),
+        ] {
+            for name in ["ATOMIC_TELEMETRY", "DO_NOT_TRACK"] {
+                let file = FileState::Bytes(YES.into());
+                let Consent::Denied(rule) = decide(&env_of(&[(name, value)]), "atomic", &file)
+                else {
+                    panic!("{name}={value}");
+                };
+                let expected = format!("{name}={quoted} is an unknown word, which means off");
+                assert_eq!(rule.to_string(), expected);
+            }
+        }
+        for empty in ["", " ", "\t", "\"\"", "' '"] {
+            for name in ["ATOMIC_TELEMETRY", "DO_NOT_TRACK"] {
+                check(&[(name, empty)], YES, None);
+            }
         }
     }
 
@@ -358,12 +430,16 @@ mod tests {
 
     #[test]
     fn do_not_track_holds_for_anything_but_the_words_for_no() {
-        for value in [
-            "1", "true", "yes", "on", "2", "00", "TRUE", "whatever", " 1 ",
-        ] {
+        for value in ["1", "true", "yes", "on", "y", "TRUE", " 1 ", "\"1\""] {
             check(&[("DO_NOT_TRACK", value)], YES, Some(Rule::DoNotTrack));
         }
-        for value in ["", " ", "\t", "0", "false", "no", "off", "FALSE", " Off "] {
+        for value in ["2", "00", "whatever"] {
+            let rule = Rule::UnknownWord("DO_NOT_TRACK".to_owned(), value.to_owned());
+            check(&[("DO_NOT_TRACK", value)], YES, Some(rule));
+        }
+        for value in [
+            "", " ", "\t", "0", "false", "no", "n", "off", "FALSE", " Off ", "'0'",
+        ] {
             check(&[("DO_NOT_TRACK", value)], YES, None);
         }
     }
@@ -420,9 +496,11 @@ mod tests {
     }
 
     #[test]
-    fn a_byte_order_mark_is_named() {
-        let why = "it begins with a byte order mark";
-        check(&[], "\u{feff}{}", Some(Rule::ConsentUnreadable(why)));
+    fn a_byte_order_mark_is_skipped() {
+        check(&[], &format!("\u{feff}{YES}"), None);
+        check(&[], "\u{feff}{}", Some(Rule::NotGiven));
+        check(&[], "\u{feff}", Some(no_object()));
+        check(&[], "\u{feff}\u{feff}{}", Some(no_object()));
     }
 
     #[test]

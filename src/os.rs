@@ -27,10 +27,9 @@ pub use reach::{
     columns_of_stderr, columns_of_stdout, connections_max, free_bytes, is_anothers, may_write,
     mode, network_file_system,
 };
-pub use replacement::Replacement;
-pub use small::{read_decision, read_small, read_up_to};
+pub use replacement::{Replacement, rename_if_absent};
+pub use small::{read_decision, read_small, read_up_to, without_byte_order_mark};
 
-use std::collections::BTreeMap;
 use std::fs::{self, File, Metadata, OpenOptions};
 use std::io::{self, Write};
 use std::path::Path;

@@ -57,6 +57,11 @@ impl Paths {
         self.data.join("telemetry.json")
     }
 
+    /// Where what stood in its place and could not be read is set aside.
+    pub fn damaged_consent(&self, number: usize) -> PathBuf {
+        self.data.join(format!("telemetry.json.damaged-{number}"))
+    }
+
     /// The person's or the installer's settings: `config.json`.
     pub fn config(&self) -> PathBuf {
         self.data.join("config.json")

@@ -121,17 +121,18 @@ impl Settings {
 
 pub(crate) fn read_config(paths: &Paths) -> Result<Config> {
     let path = paths.config();
-    match os::read_decision(&path, CONFIG_BYTES_MAX) {
-        // serde would take an array for a struct.
-        Ok(bytes) if !bytes.trim_ascii_start().starts_with(b"{") => {
-            bail!(
-                "cannot understand {}: it is not a JSON object",
-                path.display()
-            )
-        }
-        Ok(bytes) => serde_json::from_slice(&bytes)
-            .with_context(|| format!("cannot understand {}", path.display())),
-        Err(err) if err.kind() == io::ErrorKind::NotFound => Ok(Config::default()),
-        Err(err) => Err(err).with_context(|| format!("cannot read {}", path.display())),
+    let bytes = match os::read_decision(&path, CONFIG_BYTES_MAX) {
+        Ok(bytes) => bytes,
+        Err(err) if err.kind() == io::ErrorKind::NotFound => return Ok(Config::default()),
+        Err(err) => return Err(err).with_context(|| format!("cannot read {}", path.display())),
+    };
+    let text = os::without_byte_order_mark(&bytes);
+    // serde would take an array for a struct.
+    if !text.trim_ascii_start().starts_with(b"{") {
+        bail!(
+            "cannot understand {}: it is not a JSON object",
+            path.display()
+        );
     }
+    serde_json::from_slice(text).with_context(|| format!("cannot understand {}", path.display()))
 }

@@ -32,7 +32,7 @@ fn consent(subject: &Subject) -> Check {
             words,
             "nothing is recorded or sent here; set CI=false if this is no CI system",
         ),
-        Rule::AppVariable(name) => {
+        Rule::AppVariable(name) | Rule::UnknownWord(name, _) => {
             Check::warning(NAME, words, format!("unset {name} to turn it on"))
         }
         Rule::DoNotTrack => Check::warning(NAME, words, "unset DO_NOT_TRACK to turn it on"),

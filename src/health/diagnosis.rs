@@ -59,7 +59,9 @@ fn off(health: &Health) -> Option<Diagnosis> {
     let flags = &health.flags;
     let next = match rule {
         Rule::Ci(_) => "if this is not a CI system, set CI=false".to_owned(),
-        Rule::AppVariable(name) => format!("to turn it on, unset {name}"),
+        Rule::AppVariable(name) | Rule::UnknownWord(name, _) => {
+            format!("to turn it on, unset {name}")
+        }
         Rule::DoNotTrack => "to turn it on, unset DO_NOT_TRACK".to_owned(),
         Rule::NoConsentFile | Rule::NotGiven => {
             format!("to be asked, run: telemetry-upload consent{flags}")

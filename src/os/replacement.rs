@@ -59,26 +59,11 @@ impl Replacement {
 
     /// Puts it in its place unless something is there by now; whether it did.
     pub fn put_if_absent(self) -> io::Result<bool> {
-        match system::rename_to_new(&self.new, &self.path) {
-            Ok(()) => Ok(true),
-            // A window of microseconds remains here.
-            Err(err) if err.kind() == io::ErrorKind::Unsupported => {
-                let is_absent = fs::symlink_metadata(&self.path).is_err();
-                let done = if is_absent {
-                    self.put()
-                } else {
-                    self.discard()
-                };
-                done.map(|()| is_absent)
-            }
-            Err(err) => {
-                self.discard()?;
-                match err.kind() {
-                    io::ErrorKind::AlreadyExists => Ok(false),
-                    _ => Err(err),
-                }
-            }
+        let put = rename_if_absent(&self.new, &self.path);
+        if !matches!(put, Ok(true)) {
+            self.discard()?;
         }
+        put
     }
 
     /// What is not in its place.
@@ -89,5 +74,22 @@ impl Replacement {
     /// Removes what is not in its place.
     pub fn discard(self) -> io::Result<()> {
         fs::remove_file(&self.new)
+    }
+}
+
+/// Gives whatever is there another name, unless something has that name already; whether it did.
+pub fn rename_if_absent(from: &Path, to: &Path) -> io::Result<bool> {
+    match system::rename_to_new(from, to) {
+        Ok(()) => Ok(true),
+        Err(err) if err.kind() == io::ErrorKind::AlreadyExists => Ok(false),
+        // A window of microseconds remains here.
+        Err(err) if err.kind() == io::ErrorKind::Unsupported => {
+            let is_absent = fs::symlink_metadata(to).is_err();
+            if is_absent {
+                rename(from, to)?;
+            }
+            Ok(is_absent)
+        }
+        Err(err) => Err(err),
     }
 }

@@ -29,6 +29,11 @@ pub fn read_decision(path: &Path, bytes_max: u64) -> io::Result<Vec<u8>> {
     read(&file, metadata.len(), bytes_max)
 }
 
+/// Without the byte order mark that some editors put before a text.
+pub fn without_byte_order_mark(text: &[u8]) -> &[u8] {
+    text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text)
+}
+
 /// Reads the rest of a file that is known to be small.
 ///
 /// # Errors

@@ -177,14 +177,14 @@ fn says_off(name: &str, value: &str, app: &str) -> bool {
     let alone = Env::from([(name.to_owned(), value.to_owned())]);
     matches!(
         consent::decide(&alone, app, &FileState::Missing),
-        Consent::Denied(Rule::DoNotTrack | Rule::AppVariable(_))
+        Consent::Denied(Rule::DoNotTrack | Rule::AppVariable(_) | Rule::UnknownWord(..))
     )
 }
 
 /// This program, where it will still be tomorrow: a name on the `PATH` that leads to it outlives what it
 /// leads to (Homebrew's folders have a version in their name).
 fn program(env: &Env) -> Result<PathBuf> {
-    let me = std::env::current_exe().context("cannot find this program's own file")?;
+    let me = programs::myself().context("cannot find this program's own file")?;
     let lasting = host_settings::binary(env).filter(|path| programs::are_one(path, &me));
     Ok(lasting.unwrap_or(me))
 }
@@ -249,6 +249,8 @@ pub(super) mod tests {
             ("DO_NOT_TRACK", "0", false),
             ("MY_TOOL_TELEMETRY", "off", true),
             ("MY_TOOL_TELEMETRY", "1", false),
+            ("MY_TOOL_TELEMETRY", "disabled", true),
+            ("DO_NOT_TRACK", "maybe", true),
             ("ATOMIC_TELEMETRY", "0", false),
             ("CI", "true", false),
         ] {

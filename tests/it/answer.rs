@@ -332,40 +332,25 @@ To turn it on: telemetry-upload consent --app my-tool --data-dir '[HOME]/its dat
 }
 
 #[test]
-fn a_damaged_file_is_off_and_stays_as_it_is() {
-    for (content, why) in [
-        ("{", "it is not one JSON object"),
-        ("\u{feff}{}", "it begins with a byte order mark"),
-    ] {
-        let sandbox = Sandbox::new();
-        sandbox.write("telemetry.json", content);
-        let before = sandbox.files();
-        let next = "mend the file";
-        for args in [
-            &["disable"][..],
-            &["enable"],
-            &["consent"],
-            &["consent", "--yes"],
-            &["consent", "--no"],
-            &["reset-id"],
-        ] {
-            let (code, stdout, stderr) = sandbox.run(args).outputs();
-            assert_eq!((code, stdout.as_str()), (1, ""), "{args:?} {stderr}");
-            assert!(
-                stderr.contains(why) && (stderr.contains(next) || args[0] == "reset-id"),
-                "{args:?} {stderr}"
-            );
-        }
-        assert_eq!(sandbox.files(), before);
-    }
+fn a_damaged_file_is_off_and_no_yes_changes_it() {
     let sandbox = Sandbox::new();
     sandbox.write("telemetry.json", "{");
-    sandbox.run(&["disable"]).says(str![[r#"
---- stderr
-telemetry-upload: cannot change [HOME]/.local/share/atomic/telemetry.json: it is not one JSON object; it is as it was, and the telemetry of atomic is off because of that; mend the file, or move it away and run telemetry-upload consent
---- exit 1
-
-"#]]);
+    let before = sandbox.files();
+    for args in [
+        &["enable"][..],
+        &["consent"],
+        &["consent", "--yes"],
+        &["reset-id"],
+    ] {
+        let (code, stdout, stderr) = sandbox.run(args).outputs();
+        assert_eq!((code, stdout.as_str()), (1, ""), "{args:?} {stderr}");
+        assert!(
+            stderr.contains("it is not one JSON object")
+                && (stderr.contains("mend the file") || args[0] == "reset-id"),
+            "{args:?} {stderr}"
+        );
+    }
+    assert_eq!(sandbox.files(), before);
     sandbox.run(&["enable"]).says(str![[r#"
 --- stderr
 telemetry-upload: cannot change [HOME]/.local/share/atomic/telemetry.json: it is not one JSON object; it is as it was, and the telemetry of atomic is off because of that; mend the file, or move it away and run telemetry-upload consent
@@ -438,7 +423,7 @@ telemetry-upload: cannot change [HOME]/.local/share/atomic/telemetry.json: anoth
 }
 
 #[test]
-fn a_link_is_neither_followed_nor_replaced() {
+fn a_link_is_not_followed_and_hinders_a_yes_but_never_a_no() {
     let sandbox = unasked(0);
     let elsewhere = sandbox.home.path().join("elsewhere");
     fs::write(&elsewhere, "{}").unwrap();
@@ -450,17 +435,111 @@ telemetry-upload: cannot change [HOME]/.local/share/atomic/telemetry.json: it is
 
 "#]]);
     sandbox.run(&["disable"]).says(str![[r#"
---- stderr
-telemetry-upload: cannot change [HOME]/.local/share/atomic/telemetry.json: it is a symbolic link, which is not followed here; it is as it was, and the telemetry of atomic is off because of that; mend the file, or move it away and run telemetry-upload consent
---- exit 1
+Your no is written down. The telemetry of atomic stays off: nothing is sent.
+telemetry.json could not be read: it is a symbolic link, which is not followed here. It was set aside as [HOME]/.local/share/atomic/telemetry.json.damaged-1.
+To turn it on: telemetry-upload consent
+--- exit 0
 
 "#]]);
     assert_eq!(fs::read_to_string(&elsewhere).unwrap(), "{}");
-    assert!(
-        fs::symlink_metadata(sandbox.path("telemetry.json"))
-            .unwrap()
-            .is_symlink()
+    assert_eq!(
+        fs::read_link(sandbox.path("telemetry.json.damaged-1")).unwrap(),
+        elsewhere
     );
+    assert_eq!(
+        answer(&sandbox),
+        json!({"enabled": false, "consentGiven": false})
+    );
+}
+
+/// Whatever stands in its place: each no is written, and what stood there is beside it.
+#[test]
+fn a_no_works_on_a_file_that_cannot_be_read() {
+    let content = |content: &'static [u8]| {
+        Box::new(move |sandbox: &Sandbox| sandbox.write("telemetry.json", content))
+            as Box<dyn Fn(&Sandbox)>
+    };
+    let is_root = rustix::process::geteuid().is_root();
+    let mut kinds: Vec<(&str, Box<dyn Fn(&Sandbox)>)> = vec![
+        (
+            "it is not one JSON object",
+            content(br#"{"enabled":true,"consentGiven":true,}"#),
+        ),
+        ("it is not one JSON object", content(b"[true]")),
+        ("it is not one JSON object", content(b"")),
+        ("it is not one JSON object", content(b"\xff\xfe{\0}\0")),
+        ("it is not one JSON object", content(b"\x7fELF\0\0\x01")),
+        ("file too large", content(&[b' '; 65_537])),
+        (
+            "it is not a regular file",
+            Box::new(|sandbox| {
+                fs::remove_file(sandbox.path("telemetry.json")).unwrap();
+                fs::create_dir(sandbox.path("telemetry.json")).unwrap();
+                sandbox.write("telemetry.json/inside", "theirs");
+            }),
+        ),
+        (
+            "everybody may write it; take that away with chmod o-w",
+            Box::new(|sandbox| {
+                let open = fs::Permissions::from_mode(0o602);
+                fs::set_permissions(sandbox.path("telemetry.json"), open).unwrap();
+            }),
+        ),
+        (
+            "it has more than one hard link",
+            Box::new(|sandbox| {
+                fs::hard_link(sandbox.path("telemetry.json"), sandbox.path("other")).unwrap();
+            }),
+        ),
+    ];
+    if is_root {
+        kinds.push((
+            "it belongs to another user (uid 1; this is uid 0); run this as that user",
+            Box::new(|sandbox| {
+                std::os::unix::fs::chown(sandbox.path("telemetry.json"), Some(1), None).unwrap();
+            }),
+        ));
+    } else {
+        kinds.push((
+            "Permission denied (os error 13)",
+            Box::new(|sandbox| {
+                let shut = fs::Permissions::from_mode(0o000);
+                fs::set_permissions(sandbox.path("telemetry.json"), shut).unwrap();
+            }),
+        ));
+    }
+    for (why, damage) in kinds {
+        for args in [&["disable"][..], &["consent", "--no"]] {
+            let sandbox = Sandbox::new().line(&event("a"));
+            damage(&sandbox);
+            let inode = |name| {
+                use std::os::unix::fs::MetadataExt;
+                fs::symlink_metadata(sandbox.path(name)).unwrap().ino()
+            };
+            let damaged = inode("telemetry.json");
+            let (code, stdout, stderr) = sandbox.run(args).outputs();
+            assert_eq!((code, stderr.as_str()), (0, ""), "{why} {args:?} {stdout}");
+            let aside = sandbox.path("telemetry.json.damaged-1");
+            let words = format!(
+                "telemetry.json could not be read: {why}. It was set aside as {}.",
+                aside.display()
+            );
+            assert!(stdout.contains(&words), "{stdout}");
+            assert_eq!(
+                answer(&sandbox),
+                json!({"enabled": false, "consentGiven": false}),
+                "{why}"
+            );
+            assert_eq!(inode("telemetry.json.damaged-1"), damaged, "{why}");
+            let (_, stdout, _) = sandbox.run(args).outputs();
+            assert!(stdout.contains("is off already"), "{stdout}");
+            assert!(!sandbox.path("telemetry.json.damaged-2").exists());
+            let _ = sandbox.flush().outputs();
+            assert_eq!(*sandbox.server.connections.lock().unwrap(), 0);
+            // The person may agree again.
+            assert_eq!(sandbox.run(&["consent", "--yes"]).outputs().0, 0, "{why}");
+        }
+    }
 }
 
 #[test]

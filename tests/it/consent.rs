@@ -34,10 +34,10 @@ fn with(name: &str, value: &str) -> Sandbox {
 
 #[test]
 fn do_not_track_turns_it_off() {
-    for value in ["1", "true", "yes", "anything", " 1 "] {
+    for value in ["1", "true", "yes", "'y'", " 1 "] {
         check_off(&with("DO_NOT_TRACK", value), "DO_NOT_TRACK is set");
     }
-    for value in ["", "0", "false", "no", "OFF"] {
+    for value in ["", "0", "false", "no", "OFF", "n", "\"0\""] {
         check_on(&with("DO_NOT_TRACK", value));
     }
 }
@@ -50,9 +50,50 @@ fn the_applications_own_variable_turns_it_off() {
             "ATOMIC_TELEMETRY says off",
         );
     }
-    for value in ["1", "true", ""] {
+    for value in ["1", "true", "", "Enabled", "'yes'"] {
         check_on(&with("ATOMIC_TELEMETRY", value));
     }
+}
+
+#[test]
+fn an_unknown_word_turns_it_off_and_is_quoted() {
+    for name in ["ATOMIC_TELEMETRY", "DO_NOT_TRACK"] {
+        for value in ["disabled", "nope", "2", "a\u{1b}b"] {
+            let sandbox = with(name, value);
+            let quoted = value.replace('\u{1b}', "\\u{1b}");
+            let rule = format!("{name}=\"{quoted}\" is an unknown word, which means off");
+            check_off(&sandbox, &rule);
+            let (code, status, _) = sandbox.run(&["status"]).outputs();
+            assert_eq!(code, 0, "{status}");
+            assert!(status.contains(&rule), "{status}");
+            let unset = format!("to turn it on, unset {name}");
+            assert!(status.contains(&unset), "{status}");
+            let (_, doctor, _) = sandbox.run(&["doctor"]).outputs();
+            assert!(doctor.contains(&rule), "{doctor}");
+            let before = sandbox.files();
+            sandbox
+                .run(&["record", "hello", "--verbose"])
+                .stderr(&format!("nothing is recorded, telemetry is off: {rule}"))
+                .code(0);
+            assert_eq!(sandbox.files(), before);
+        }
+    }
+}
+
+#[test]
+fn a_byte_order_mark_in_telemetry_json_and_config_json_is_skipped() {
+    let sandbox = Sandbox::new().line(&event("a"));
+    sandbox.write("telemetry.json", format!("\u{feff}{CONSENT}"));
+    let config = serde_json::json!({"connectionString": sandbox.server.connection_string});
+    sandbox.write("config.json", format!("\u{feff}{config}"));
+    check_on(&sandbox.without_env("APPLICATIONINSIGHTS_CONNECTION_STRING"));
+    let sandbox = Sandbox::new();
+    sandbox.write("telemetry.json", format!("\u{feff}{CONSENT}"));
+    let _ = sandbox.run(&["disable"]).outputs();
+    let expected = CONSENT.replace("\"enabled\":true", "\"enabled\":false");
+    let said: serde_json::Value = serde_json::from_str(&sandbox.read("telemetry.json")).unwrap();
+    assert_eq!(said.to_string(), expected);
+    assert!(!sandbox.path("telemetry.json.damaged-1").exists());
 }
 
 #[test]

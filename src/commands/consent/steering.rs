@@ -2,7 +2,7 @@
 
 use super::{Env, question, says, with};
 use crate::anonymous_id;
-use crate::answer::{self, Fields};
+use crate::answer::{self, Damaged, Fields};
 use crate::cli::Application;
 use crate::consent::{self, Consent, Rule};
 use crate::detach;
@@ -117,10 +117,10 @@ impl<'a> Steering<'a> {
         let before = consent::read(&path);
         let was_on = consent::decide(&Env::new(), self.app, &before) == Consent::Allowed;
         let is_known = fs::symlink_metadata(self.paths.data()).is_ok();
-        let changed = answer::refuse(&self.paths, |fields| Some(refused(fields, off)));
-        if let Err(err) = changed {
-            return self.give_up(&err);
-        }
+        let damaged = match answer::refuse(&self.paths, |fields| Some(refused(fields, off))) {
+            Ok(damaged) => damaged,
+            Err(err) => return self.give_up(&err),
+        };
         let (app, again) = (self.app, &self.again);
         let words = if was_on {
             format!("The telemetry of {app} is off: nothing is sent from now on.")
@@ -130,6 +130,12 @@ impl<'a> Steering<'a> {
             format!("Your no is written down. The telemetry of {app} stays off: nothing is sent.")
         };
         terminal::print_toned(&[(Tone::Good, &words)]);
+        if let Some(Damaged { why, now }) = damaged {
+            terminal::print(&format!(
+                "telemetry.json could not be read: {why}. It was set aside as {}.",
+                now.display()
+            ));
+        }
         if !is_known {
             terminal::print(&format!(
                 "Nothing was known of {app} so far. Should a tool of this name come, it finds your no."
