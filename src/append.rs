@@ -53,7 +53,7 @@ fn append(paths: &Paths, buffer: &str, line: &[u8]) -> Result<Appended> {
     #[cfg(not(windows))]
     let lock_file = &file;
     // It is not checked yet: to lock what is not ours costs this wait at most, and nothing is written.
-    let held = lock::take(lock_file, lock::WAIT_OF_PRODUCER).with_context(context)?;
+    let held = lock::take_if_any(lock_file, lock::WAIT_OF_PRODUCER).with_context(context)?;
     // Under the lock, so that one look says what the file is and where it ends.
     let length = os::check_file(&file).with_context(context)?.len();
     let mut bytes = Vec::with_capacity(line.len() + 2);

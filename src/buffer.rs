@@ -233,10 +233,10 @@ impl Buffer {
     /// Whether a producer is in the middle of an append, as far as can be told: it holds the lock, or
     /// the file has grown since it was opened. What it has written so far is not all of it.
     pub fn is_being_written(&self) -> bool {
-        let free = lock::take_now(self.lock_file()).is_ok_and(|held| held.is_some());
+        let is_held = lock::is_held(self.lock_file());
         // One long write becomes visible page by page; a millisecond is many of them.
         lock::step();
-        !free || self.length().is_ok_and(|length| length != self.size)
+        is_held || self.length().is_ok_and(|length| length != self.size)
     }
 
     /// What producers lock: the buffer itself, or on Windows its sidecar.

@@ -10,7 +10,8 @@ use crate::connection::Connection;
 use crate::consent::{self, Consent};
 use crate::holder::{self, Holder};
 use crate::host_settings::{self, Found, Standing};
-use crate::os;
+use crate::lock;
+use crate::os::{self, Open};
 use crate::paths::Paths;
 use crate::schedule::{self, Scheduler};
 use crate::settings::{Limits, Settings};
@@ -95,6 +96,7 @@ impl Health {
         };
         note(look_at_folder(paths.data()));
         note(look_at_room(paths.data()));
+        note(look_at_locks(paths));
         let names = buffer::names(paths).unwrap_or_default();
         let mut buffers = Vec::new();
         for name in names.iter().filter(|name| buffer::has_bytes(paths, name)) {
@@ -160,6 +162,19 @@ fn look_at_folder(folder: &Path) -> Result<()> {
 /// The folder itself, or that of those above it which is there.
 fn nearest(folder: &Path) -> Option<&Path> {
     folder.ancestors().find(|folder| folder.exists())
+}
+
+/// Whether a pass could be alone in the folder, as far as the files in it show.
+///
+/// # Errors
+/// Its file system has no locks.
+pub(crate) fn look_at_locks(paths: &Paths) -> Result<()> {
+    // Without this file nothing is recorded, and nobody locks it.
+    let Ok(file) = os::open(&paths.consent(), Open::Read) else {
+        return Ok(());
+    };
+    lock::check(&file)
+        .with_context(|| format!("nothing can be sent from {}", paths.data().display()))
 }
 
 fn look_at_room(folder: &Path) -> Result<()> {

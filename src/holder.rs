@@ -33,7 +33,7 @@ impl Holder {
 /// Looks for a holder. To do so it takes the lock, if it is free, for a moment.
 pub fn find(paths: &Paths) -> Option<Holder> {
     let file = os::open(&paths.uploader_lock(), Open::Update).ok()?;
-    if lock::take_now(&file).is_ok_and(|held| held.is_some()) {
+    if !lock::is_held(&file) {
         return None;
     }
     let note = os::read_up_to(&file, NOTE_BYTES_MAX).unwrap_or_default();

@@ -2,6 +2,7 @@
 //!
 //! Always by path: from Rust 1.89 on, `File`'s own `lock` methods shadow fs2's.
 
+use crate::os;
 use crate::world::Patience;
 use std::fs::File;
 use std::io;
@@ -28,6 +29,9 @@ impl Drop for Held<'_> {
 }
 
 /// Takes the lock if nobody has it; `None` if somebody does.
+///
+/// # Errors
+/// `Unsupported` where the file system has no locks, as some network and FUSE file systems.
 pub fn take_now(file: &File) -> io::Result<Option<Held<'_>>> {
     #[cfg(test)]
     crate::os::faults::locking();
@@ -38,9 +42,39 @@ pub fn take_now(file: &File) -> io::Result<Option<Held<'_>>> {
                 return Ok(None);
             }
             Err(err) if err.kind() == io::ErrorKind::Interrupted => {}
-            Err(err) => return Err(err),
+            Err(err) => return Err(in_words(err)),
         }
     }
+}
+
+/// Whether another process holds the lock now.
+pub fn is_held(file: &File) -> bool {
+    matches!(take_now(file), Ok(None))
+}
+
+/// Whether the file system of this file, which may be open for reading only, has locks.
+///
+/// # Errors
+/// As [`take_now`].
+pub fn check(file: &File) -> io::Result<()> {
+    match fs2::FileExt::try_lock_shared(file).map_err(in_words) {
+        Err(err) if err.kind() == io::ErrorKind::Unsupported => Err(err),
+        // Somebody has it, or it was had and ends with this value.
+        _ => {
+            drop(Held(file));
+            Ok(())
+        }
+    }
+}
+
+fn in_words(err: io::Error) -> io::Error {
+    if !os::has_no_locks(&err) {
+        return err;
+    }
+    let words = format!(
+        "its file system has no locks ({err}); move the data folder to a local file system"
+    );
+    io::Error::new(io::ErrorKind::Unsupported, words)
 }
 
 /// The longest wait of the uploader for a buffer's lock: a hung hook that holds it must not stop the
@@ -56,6 +90,14 @@ const STEP: Duration = Duration::from_millis(1);
 /// Takes the lock, waiting at most so long; `None` if it stayed taken.
 pub fn take(file: &File, wait_max: Duration) -> io::Result<Option<Held<'_>>> {
     patiently(wait_max, || take_now(file))
+}
+
+/// The same for work that is safe without the lock: `None` also where the file system has none.
+pub fn take_if_any(file: &File, wait_max: Duration) -> io::Result<Option<Held<'_>>> {
+    match take(file, wait_max) {
+        Err(err) if err.kind() == io::ErrorKind::Unsupported => Ok(None),
+        taken => taken,
+    }
 }
 
 /// Tries again and again for so long; `None` if it never worked.

@@ -113,6 +113,11 @@ pub fn copy_access(to: &File, from: &Metadata) -> io::Result<()> {
     to.set_permissions(from.permissions())
 }
 
+/// Whether a file could not be locked because its file system has no locks.
+pub fn has_no_locks(err: &io::Error) -> bool {
+    system::has_no_locks(err)
+}
+
 /// Makes the content of a file durable.
 pub fn sync(file: &File) -> io::Result<()> {
     step!(faults::Step::Sync(file));

@@ -2,7 +2,7 @@
 
 use super::{Check, Subject};
 use crate::consent::Consent;
-use crate::health::FREE_BYTES_MIN;
+use crate::health::{self, FREE_BYTES_MIN};
 use crate::lease::{self, Lease};
 use crate::lock;
 use crate::os::{self, Open};
@@ -30,6 +30,9 @@ fn locks(subject: &Subject) -> Vec<Check> {
     let folder = subject.paths.upload();
     if let Consent::Denied(_) = subject.consent {
         return vec![Check::ok("lock", "not tried, since telemetry is off")];
+    }
+    if let Err(err) = health::look_at_locks(subject.paths) {
+        return vec![Check::problem("lock", format!("{err:#}"), LOCAL_DISK)];
     }
     if os::check_private_dir(&folder)
         .and_then(|()| os::may_write(&folder))

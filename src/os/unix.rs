@@ -94,6 +94,14 @@ pub(super) fn keep_what_the_umask_takes_from_the_owner() {
     }
 }
 
+pub(super) fn has_no_locks(err: &io::Error) -> bool {
+    use rustix::io::Errno;
+    // They differ from system to system; on Linux the last two are one.
+    let known = [Errno::NOSYS, Errno::NOLCK, Errno::OPNOTSUPP, Errno::NOTSUP];
+    let known = known.map(Errno::raw_os_error);
+    err.raw_os_error().is_some_and(|code| known.contains(&code))
+}
+
 pub(super) fn create_dir(path: &Path, mode: u32) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(mode).create(path)
 }

@@ -41,6 +41,20 @@ pub fn unshare() -> Option<PathBuf> {
     Some(unshare)
 }
 
+/// The program that has system calls fail, where it is here and may trace.
+pub fn strace() -> Option<PathBuf> {
+    let strace = find("strace")?;
+    let tried = Command::new(&strace)
+        .args(["-o", "/dev/null", "true"])
+        .output()
+        .unwrap();
+    if !tried.status.success() {
+        missed("leave to trace");
+        return None;
+    }
+    Some(strace)
+}
+
 /// Whether this machine has no telemetry-upload where hooks look for it whatever the home: with one there, nobody
 /// can see what is said without.
 pub fn is_not_installed() -> bool {
