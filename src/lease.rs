@@ -22,14 +22,12 @@ pub struct Held<'a>(#[allow(dead_code, reason = "read where leases exist")] &'a 
 #[cfg(target_os = "linux")]
 mod system {
     use super::{Held, Lease};
-    use crate::raw::{self, Signal};
+    use crate::raw;
     use std::fs::File;
     use std::io;
 
     /// Asks for the write lease on a file opened once, for reading and writing.
     pub fn take(file: &File) -> Lease<'_> {
-        // An open that arrives while the lease is held sends SIGIO, which kills by default.
-        raw::ignore(Signal::LeaseIsWanted);
         match raw::take_write_lease(file) {
             Ok(()) => Lease::Held(Held(file)),
             Err(err) if err.kind() == io::ErrorKind::WouldBlock => Lease::Refused,

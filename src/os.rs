@@ -232,7 +232,7 @@ pub fn inode(metadata: &Metadata) -> u64 {
 /// A write that a limit forbids fails from now on, where it would have ended the process.
 pub fn errors_instead_of_signals() {
     #[cfg(unix)]
-    crate::raw::ignore(crate::raw::Signal::FileTooLarge);
+    crate::raw::ignore_sigxfsz();
 }
 
 /// Takes out of the umask what it would take from the owner: nobody could open such a file again.

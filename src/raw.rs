@@ -4,26 +4,11 @@
 #[cfg(unix)]
 #[allow(unsafe_code)]
 mod calls {
-    /// A signal that ends a process which did not ask for it, where an error says the same.
-    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-    pub(crate) enum Signal {
-        /// Somebody wants to open a file on which we hold a lease.
-        #[cfg(target_os = "linux")]
-        LeaseIsWanted,
-        /// A write beyond the size that files may have here (`ulimit -f`).
-        FileTooLarge,
-    }
-
-    /// From now on this signal does nothing.
-    pub(crate) fn ignore(signal: Signal) {
-        let number = match signal {
-            #[cfg(target_os = "linux")]
-            Signal::LeaseIsWanted => libc::SIGIO,
-            Signal::FileTooLarge => libc::SIGXFSZ,
-        };
-        // SAFETY: SIG_IGN is a valid disposition for both, and no memory is passed. A host that uses the
-        // recorder and has a handler of its own for SIGIO loses it.
-        unsafe { libc::signal(number, libc::SIG_IGN) };
+    /// From now on a write beyond the size that files may have here (`ulimit -f`) fails, and raises no
+    /// signal. For a process of our own: a host decides that for itself.
+    pub(crate) fn ignore_sigxfsz() {
+        // SAFETY: SIG_IGN is a valid disposition, and no memory is passed.
+        unsafe { libc::signal(libc::SIGXFSZ, libc::SIG_IGN) };
     }
 
     #[cfg(target_os = "linux")]
@@ -35,13 +20,25 @@ mod calls {
         use std::io;
         use std::os::fd::AsRawFd;
 
+        /// Chooses the signal of a descriptor; libc has it for some systems only.
+        const F_SETSIG: libc::c_int = 10;
+
         /// Takes the write lease on a file.
+        ///
+        /// When another process opens the file, the kernel raises a signal in this one. By default that is
+        /// SIGIO, which ends a process without a handler. The process may be a host's, whose handlers are
+        /// not ours to change, so the descriptor gets SIGURG: it does nothing by default, and those who
+        /// handle it expect it at any time.
         pub(crate) fn take_write_lease(file: &File) -> io::Result<()> {
-            // SAFETY: the descriptor is open for as long as `file` is borrowed; no memory is passed.
-            match unsafe { libc::fcntl(file.as_raw_fd(), libc::F_SETLEASE, libc::F_WRLCK) } {
-                0 => Ok(()),
-                _ => Err(io::Error::last_os_error()),
-            }
+            let set = |command, value: libc::c_int| {
+                // SAFETY: the descriptor is open for as long as `file` is borrowed; no memory is passed.
+                match unsafe { libc::fcntl(file.as_raw_fd(), command, value) } {
+                    0 => Ok(()),
+                    _ => Err(io::Error::last_os_error()),
+                }
+            };
+            set(F_SETSIG, libc::SIGURG)?;
+            set(libc::F_SETLEASE, libc::F_WRLCK)
         }
 
         /// Whether the write lease is ours, and nobody is waiting for its end.

@@ -32,6 +32,10 @@ use std::fmt;
 use std::path::Path;
 
 /// Records the events of one application, if the person agreed.
+///
+/// It changes nothing of its host's process: no signal handler, no umask, no environment. So an append
+/// beyond the size that the host may give a file (`ulimit -f`) raises SIGXFSZ, which ends a host that does
+/// not ignore it; with SIGXFSZ ignored it is an error of [`Recorder::record`].
 #[derive(Clone, Debug)]
 pub struct Recorder {
     app: String,
@@ -66,7 +70,8 @@ impl Recorder {
         Recorder::within(app, None, os::environment())
     }
 
-    /// The same, with the data folder and the environment given.
+    /// The same, with the data folder and the environment given. What is the same in this process's own
+    /// environment is handed on to a pass as it is there, even if it is not UTF-8.
     ///
     /// # Errors
     /// As [`Recorder::new`].
