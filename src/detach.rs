@@ -18,6 +18,7 @@ use crate::lock;
 use crate::os::{self, Open};
 use crate::outlook::{self, Outlook};
 use crate::paths::Paths;
+use crate::programs;
 use crate::upload::Mode;
 use crate::world;
 use anyhow::{Context, Result};
@@ -166,7 +167,7 @@ pub fn this_program_again(
 /// The system does not say where it is.
 pub fn myself() -> Result<Command> {
     Ok(Command::new(
-        std::env::current_exe().context("cannot find myself")?,
+        programs::myself().context("cannot find this program's own file")?,
     ))
 }
 
@@ -198,17 +199,17 @@ pub fn by_program(app: &str, paths: &Paths, env: &BTreeMap<String, String>) -> R
         return Ok(());
     }
     let run = |program: OsString| {
-        Command::new(program)
+        let mut command = Command::new(program);
+        os::hand_on(&mut command, env);
+        command
             .args(["--detach", "--app", app, "--data-dir"])
             .arg(paths.data())
-            .env_clear()
-            .envs(env)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .status()
     };
-    let beside = std::env::current_exe().map(|me| me.with_file_name(NAME).into_os_string());
+    let beside = programs::myself().map(|me| me.with_file_name(NAME).into_os_string());
     let done = match beside.and_then(run) {
         Err(err) if err.kind() == io::ErrorKind::NotFound => run(NAME.into()),
         done => done,

@@ -5,6 +5,7 @@
 //!
 //! Only Linux has been run.
 
+mod environment;
 #[cfg(test)]
 pub(crate) mod faults;
 mod folders;
@@ -19,6 +20,7 @@ mod system;
 #[path = "os/windows.rs"]
 mod system;
 
+pub use environment::{environment, hand_on, variable};
 pub use folders::{
     check_dir, check_private_dir, check_root_is_at_home, create_private_dir, create_shared,
     create_shared_dir,
@@ -238,14 +240,6 @@ pub fn errors_instead_of_signals() {
 /// Takes out of the umask what it would take from the owner: nobody could open such a file again.
 pub fn keep_what_the_umask_takes_from_the_owner() {
     system::keep_what_the_umask_takes_from_the_owner();
-}
-
-/// The environment. A value that is not UTF-8 must not vanish: it may be an opt-out.
-pub fn environment() -> BTreeMap<String, String> {
-    let lossy = |text: std::ffi::OsString| text.to_string_lossy().into_owned();
-    std::env::vars_os()
-        .map(|(name, value)| (lossy(name), lossy(value)))
-        .collect()
 }
 
 /// Reads what standard input holds by now, waiting at most so long for the first of it; `None` if

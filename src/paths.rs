@@ -1,5 +1,6 @@
 //! The name of every file this program touches. Nothing here makes, opens or checks one.
 
+use crate::os;
 use anyhow::{Context, Result, bail};
 use directories::BaseDirs;
 use std::collections::BTreeMap;
@@ -39,8 +40,8 @@ impl Paths {
         let data = match data_dir {
             Some(dir) => std::path::absolute(dir)
                 .with_context(|| format!("cannot use {} as the data folder", dir.display()))?,
-            None => match env.get(DATA_DIR).filter(|dir| !dir.is_empty()) {
-                Some(dir) => absolute(dir, DATA_DIR)?,
+            None => match os::variable(env, DATA_DIR).filter(|dir| !dir.is_empty()) {
+                Some(dir) => absolute(&dir, DATA_DIR)?,
                 None => default_data_dir(app, env)?,
             },
         };
@@ -178,13 +179,6 @@ pub fn home() -> Result<PathBuf> {
 /// agents load a project's `.env` into the environment of their hooks.
 fn absolute(folder: impl AsRef<Path>, variable: &str) -> Result<PathBuf> {
     let folder = folder.as_ref();
-    // The environment was read lossily: there is no folder of this name.
-    if folder
-        .to_string_lossy()
-        .contains(char::REPLACEMENT_CHARACTER)
-    {
-        bail!("{variable} has to be UTF-8; name the folder with --data-dir");
-    }
     if folder.is_relative() {
         bail!(
             "{variable} has to be an absolute path, not {}",
@@ -201,8 +195,7 @@ fn default_data_dir(app: &str, env: &BTreeMap<String, String>) -> Result<PathBuf
         return Ok(base.data_local_dir().join(app));
     }
     // A relative XDG_DATA_HOME is invalid by its specification and would mean the current directory.
-    let xdg = env
-        .get("XDG_DATA_HOME")
+    let xdg = os::variable(env, "XDG_DATA_HOME")
         .map(PathBuf::from)
         .filter(|dir| dir.is_absolute());
     let unix = match xdg {

@@ -37,7 +37,7 @@ pub(super) fn version() -> Check {
 
 pub(super) fn program(subject: &Subject) -> Check {
     const NAME: &str = "program";
-    let me = std::env::current_exe().unwrap_or_default();
+    let me = programs::myself().unwrap_or_default();
     match host_settings::binary(subject.env) {
         None => Check::warning(
             NAME,

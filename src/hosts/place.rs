@@ -1,6 +1,7 @@
 //! Where a host reads its hooks, and what we put there.
 
 use crate::hosts::Host;
+use crate::os;
 use crate::paths;
 use anyhow::{Context, Result, bail};
 use std::collections::BTreeMap;
@@ -88,8 +89,8 @@ impl Place {
 
     fn user_folder(&self, env: &BTreeMap<String, String>) -> Result<PathBuf> {
         let moved = self.variable.and_then(|(variable, below)| {
-            let value = env.get(variable).filter(|value| !value.is_empty())?;
-            Some((variable, Path::new(value), below))
+            let value = os::variable(env, variable).filter(|value| !value.is_empty())?;
+            Some((variable, PathBuf::from(value), below))
         });
         match moved {
             None => Ok(paths::home()?.join(self.in_home)),

@@ -114,9 +114,10 @@ impl Job {
             let is_way = PROXIES.contains(&name.as_str());
             let is_trust = CERTIFICATES.contains(&name.as_str()) && Path::new(value).is_absolute();
             if is_off || is_way || is_trust {
-                if value.contains(char::is_control) {
+                let is_odd = |c: char| c.is_control() || c == char::REPLACEMENT_CHARACTER;
+                if value.contains(is_odd) {
                     bail!(
-                        "the variable {name} holds a control character, which no scheduler could be told"
+                        "the variable {name} is not UTF-8, or has a control character in it, which no scheduler could be told"
                     );
                 }
                 self.variables.push((name.clone(), value.clone()));

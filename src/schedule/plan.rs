@@ -2,6 +2,7 @@
 
 use super::place::{Change, Place};
 use super::{Env, Job, Scheduler, cron, launchd, systemd};
+use crate::os;
 use crate::paths;
 use crate::programs;
 use anyhow::{Context, Result, bail};
@@ -126,7 +127,7 @@ pub(super) fn crontab(env: &Env) -> Option<Place> {
 
 /// The folder of the person's own units.
 pub(super) fn systemd_folder(env: &Env) -> Result<PathBuf> {
-    let named = env.get("XDG_CONFIG_HOME").map(PathBuf::from);
+    let named = os::variable(env, "XDG_CONFIG_HOME").map(PathBuf::from);
     // A relative one is none, by its specification.
     let config = match named.filter(|folder| folder.is_absolute()) {
         Some(folder) => folder,

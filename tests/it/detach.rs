@@ -1,10 +1,13 @@
 //! `--detach`: a pass that outlives whoever asked for it, and that nobody waits for.
 
-use crate::kit::{BINARY, BUFFER, Gate, Sandbox, event};
+use crate::kit::{BINARY, BUFFER, CONSENT, Gate, Sandbox, event};
+use crate::tools;
 use rustix::process::{Pid, Signal, kill_process_group};
+use std::ffi::OsStr;
 use std::fs;
 use std::io::Read;
 use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
@@ -345,4 +348,70 @@ fn relative_names_mean_what_they_meant_to_the_one_who_asked() {
         .to_string();
     sandbox.run(&["--detach", "--data-dir", &data]).code(0);
     sandbox.wait_for_empty_buffer();
+}
+
+#[test]
+fn without_proc_the_program_is_found_by_the_name_it_was_called_by() {
+    let Some(unshare) = tools::unshare() else {
+        return;
+    };
+    for called in ["\"$0\"", "./telemetry-upload", "telemetry-upload"] {
+        for (command, said) in [
+            (
+                "--detach --verbose",
+                "telemetry-upload: a pass is on its way\n",
+            ),
+            ("record hello --spawn", ""),
+        ] {
+            let sandbox = Sandbox::new().dated().hasty().line(&event("a"));
+            let bin = sandbox.home.path().join("bin");
+            fs::create_dir(&bin).unwrap();
+            std::os::unix::fs::symlink(BINARY, bin.join("telemetry-upload")).unwrap();
+            let script =
+                format!("mount -t tmpfs none /proc && cd \"$HOME/bin\" && exec {called} {command}");
+            let path = format!("{}:/usr/sbin:/usr/bin:/sbin:/bin", bin.display());
+            let output = Command::new(&unshare)
+                .args(["--mount", "sh", "-c", &script, BINARY])
+                .env_clear()
+                .envs(&sandbox.env)
+                .env("PATH", path)
+                .stdin(Stdio::null())
+                .output()
+                .unwrap();
+            let story = format!("{called} {command}: {output:?}");
+            assert!(output.status.success(), "{story}");
+            assert_eq!(String::from_utf8_lossy(&output.stderr), said, "{story}");
+            sandbox.wait_for_delivered(if said.is_empty() { 2 } else { 1 });
+            sandbox.wait_for_quiet();
+        }
+    }
+}
+
+#[test]
+fn a_folder_whose_name_is_not_utf_8_is_the_same_for_the_pass_that_is_started() {
+    for (variable, below) in [
+        ("HOME", ".local/share/atomic"),
+        ("XDG_DATA_HOME", "atomic"),
+        ("TELEMETRY_UPLOAD_DATA_DIR", ""),
+    ] {
+        let sandbox = Sandbox::new();
+        let folder = sandbox.home.path().join(OsStr::from_bytes(b"caf\xe9"));
+        let data = folder.join(below);
+        fs::create_dir_all(&data).unwrap();
+        fs::write(data.join("telemetry.json"), CONSENT).unwrap();
+        fs::write(data.join("config.json"), r#"{"limits":{"gatherS":1}}"#).unwrap();
+        let mut command = sandbox.command(&["record", "hello", "--spawn", "--verbose"]);
+        let output = command.env(variable, &folder).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stdout);
+        assert!(
+            said.ends_with("a pass is on its way\n"),
+            "{variable} {output:?}"
+        );
+        sandbox.wait_for_delivered(1);
+        sandbox.wait_for_quiet();
+        assert_eq!(fs::read(data.join(BUFFER)).unwrap(), b"", "{variable}");
+        // Nothing was made under a name that only looks like it.
+        let names = fs::read_dir(sandbox.home.path()).unwrap();
+        assert_eq!(names.count(), 2, "{variable}");
+    }
 }

@@ -74,7 +74,7 @@ fn a_cursor_that_is_not_true_any_more_does_not_become_true_again() {
     sandbox
         .run(&["--request-events", "20", "--attempts", "1"])
         .code(75);
-    // The person empties it; a pass meets a 429; then identical lines grow past the old offset.
+    // The person empties it; a pass is told to wait; then identical lines grow past the old offset.
     fs::File::options()
         .write(true)
         .truncate(true)
