@@ -411,12 +411,6 @@ mod tests {
         assert!(change(&paths, |fields| Some(yes(fields))).is_err());
     }
 
-    fn no(fields: Option<Fields>) -> Option<Fields> {
-        let mut fields = fields.unwrap_or_default();
-        fields.insert("enabled".to_owned(), false.into());
-        Some(fields)
-    }
-
     #[test]
     fn an_answer_that_replaces_a_damaged_file_meanwhile_is_kept() {
         let (_folder, paths) = sandbox();
@@ -427,7 +421,9 @@ mod tests {
             if asked.get() == 1 {
                 fs::write(paths.consent(), r#"{"theirs":1}"#).unwrap();
             }
-            no(fields)
+            let mut fields = fields.unwrap_or_default();
+            fields.insert("enabled".to_owned(), false.into());
+            Some(fields)
         })
         .unwrap();
         let text = fs::read_to_string(paths.consent()).unwrap();

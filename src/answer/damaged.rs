@@ -83,8 +83,9 @@ mod tests {
         (folder, paths)
     }
 
-    fn no(_fields: Option<Fields>) -> Option<Fields> {
-        Some(Fields::from_iter([("enabled".to_owned(), false.into())]))
+    fn say_no(paths: &Paths) -> Result<Option<Damaged>> {
+        let no = Fields::from_iter([("enabled".to_owned(), false.into())]);
+        refuse(paths, |_| Some(no.clone()))
     }
 
     #[test]
@@ -93,13 +94,13 @@ mod tests {
         for number in 1..=100 {
             let damaged = format!("{{ {number}");
             fs::write(paths.consent(), &damaged).unwrap();
-            let found = refuse(&paths, no).unwrap().unwrap();
+            let found = say_no(&paths).unwrap().unwrap();
             assert_eq!(found.now, paths.damaged_consent(number));
             assert_eq!(fs::read_to_string(found.now).unwrap(), damaged);
-            assert!(refuse(&paths, no).unwrap().is_none());
+            assert!(say_no(&paths).unwrap().is_none());
         }
         fs::write(paths.consent(), "{").unwrap();
-        let err = format!("{:#}", refuse(&paths, no).unwrap_err());
+        let err = format!("{:#}", say_no(&paths).unwrap_err());
         assert!(
             err.ends_with("100 of its kind were set aside before; remove some"),
             "{err}"
@@ -108,11 +109,38 @@ mod tests {
     }
 
     #[test]
+    #[cfg(target_os = "linux")]
+    fn a_file_that_another_process_keeps_shut_is_not_set_aside() {
+        use crate::consent::{Consent, Rule, SHUT};
+        use crate::lease::{self, Lease};
+        let (_folder, paths) = sandbox();
+        let yes = r#"{"enabled":true,"consentGiven":true}"#;
+        fs::write(paths.consent(), yes).unwrap();
+        let file = os::open(&paths.consent(), os::Open::Update).unwrap();
+        // A program that another test starts may hold it open for a moment.
+        let held = crate::lock::patiently(std::time::Duration::from_secs(10), || {
+            Ok(match lease::take(&file) {
+                Lease::Held(held) => Some(held),
+                _ => None,
+            })
+        });
+        let held = held.unwrap().unwrap();
+        let err = format!("{:#}", say_no(&paths).unwrap_err());
+        assert!(err.ends_with(SHUT), "{err}");
+        let asked = consent::ask(&BTreeMap::new(), "a", &paths.consent());
+        let rule = Rule::ConsentRefused(SHUT.to_owned());
+        assert_eq!(asked, Consent::Denied(rule));
+        drop(held);
+        assert_eq!(fs::read_to_string(paths.consent()).unwrap(), yes);
+        assert!(!paths.damaged_consent(1).exists());
+    }
+
+    #[test]
     fn a_damaged_file_is_put_back_where_the_no_cannot_be_written() {
         let (_folder, paths) = sandbox();
         fs::write(paths.consent(), "{").unwrap();
         fs::create_dir(Replacement::beside(&paths.consent())).unwrap();
-        let err = format!("{:#}", refuse(&paths, no).unwrap_err());
+        let err = format!("{:#}", say_no(&paths).unwrap_err());
         assert!(err.contains("cannot write beside it"), "{err}");
         assert_eq!(fs::read_to_string(paths.consent()).unwrap(), "{");
         assert!(!paths.damaged_consent(1).exists());

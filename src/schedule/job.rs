@@ -260,6 +260,19 @@ pub(super) mod tests {
     }
 
     #[test]
+    fn a_variable_that_no_scheduler_could_be_told_is_refused() {
+        for (value, is_told) in [
+            ("http://proxy:8080", true),
+            ("http://proxy\u{fffd}:8080", false),
+            ("http://proxy\n:8080", false),
+        ] {
+            let env = Env::from([("HTTPS_PROXY".to_owned(), value.to_owned())]);
+            let taken = hard_job().take_variables(&env);
+            assert_eq!(taken.is_ok(), is_told, "{value:?}");
+        }
+    }
+
+    #[test]
     fn a_folder_of_builds_is_known_by_two_names() {
         for (path, expected) in [
             ("/a/target/debug/telemetry-upload", true),

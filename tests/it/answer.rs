@@ -452,15 +452,17 @@ To turn it on: telemetry-upload consent
     );
 }
 
+/// Something that happens to telemetry.json.
+type Damage = Box<dyn Fn(&Sandbox)>;
+
 /// Whatever stands in its place: each no is written, and what stood there is beside it.
 #[test]
 fn a_no_works_on_a_file_that_cannot_be_read() {
     let content = |content: &'static [u8]| {
-        Box::new(move |sandbox: &Sandbox| sandbox.write("telemetry.json", content))
-            as Box<dyn Fn(&Sandbox)>
+        Box::new(move |sandbox: &Sandbox| sandbox.write("telemetry.json", content)) as Damage
     };
     let is_root = rustix::process::geteuid().is_root();
-    let mut kinds: Vec<(&str, Box<dyn Fn(&Sandbox)>)> = vec![
+    let mut kinds: Vec<(&str, Damage)> = vec![
         (
             "it is not one JSON object",
             content(br#"{"enabled":true,"consentGiven":true,}"#),

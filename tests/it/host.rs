@@ -133,8 +133,8 @@ fn a_host_with_handlers() {
         // As a host writes it.
         fs::write(path.with_extension("new"), &old).unwrap();
         fs::rename(path.with_extension("new"), &path).unwrap();
-        let recorded = recorder.record("x", json!({"n": 1})).unwrap();
-        assert!(matches!(recorded, Recorded::Written(_)), "{recorded}");
+        let done = recorder.record("x", json!({"n": 1})).unwrap();
+        assert!(matches!(done, Recorded::Written(_)), "{done}");
     };
     record();
     assert_ne!(id(), "old", "the month began");
