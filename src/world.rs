@@ -19,11 +19,13 @@ mod lanes;
 mod no_proxy;
 mod no_reply;
 mod proxies;
+mod proxy;
 mod reach;
 mod roots;
 
 pub use no_reply::{NoReply, ProxyFailure};
-pub use proxies::{Directly, Proxies, Proxy, ProxyName, UnusableProxy, Way};
+pub use proxies::{Directly, Proxies, UnusableProxy, Way};
+pub use proxy::{Proxy, ProxyName};
 pub use reach::{connect, lookup};
 
 use agents::Agents;

@@ -2,8 +2,9 @@
 //! may. They go through the proxy they are told to; ureq never reads the environment for one.
 
 use super::no_reply::{AtProxy, is_distrust};
-use super::proxies::{Proxies, Proxy};
-use super::roots;
+use super::proxies::Proxies;
+use super::proxy::Proxy;
+use super::{Patience, roots};
 use crate::connection::Endpoint;
 use crate::settings::Limits;
 use crate::watchdog;
@@ -17,10 +18,10 @@ use ureq::http::{Response, Uri};
 use ureq::tls::{RootCerts, TlsConfig};
 use ureq::unversioned::resolver::{DefaultResolver, ResolvedSocketAddrs, Resolver};
 use ureq::unversioned::transport::{
-    ConnectProxyConnector, ConnectionDetails, Connector, NextTimeout, RustlsConnector,
+    Buffers, ConnectProxyConnector, ConnectionDetails, Connector, NextTimeout, RustlsConnector,
     SocksConnector, TcpConnector, Transport,
 };
-use ureq::{Agent, Body, Error};
+use ureq::{Agent, Body, Error, Timeout};
 
 /// Breeze writes the User-Agent into `client_Browser` of every event, so it says nothing else.
 const USER_AGENT: &str = "telemetry-upload";
@@ -183,6 +184,7 @@ fn make(limits: &Limits, roots: RootCerts, proxy: Option<&Proxy>) -> Agent {
         ().chain(ToProxy(SocksConnector::default()))
             .chain(ToProxy(ConnectProxyConnector::default()))
             .chain(TcpConnector::default())
+            .chain(InTime)
             .chain(RustlsConnector::default());
     Agent::with_parts(config.build(), connector, OneLookup::default())
 }
@@ -201,6 +203,55 @@ impl<In: Transport, C: Connector<In>> Connector<In> for ToProxy<C> {
     ) -> Result<Option<C::Out>, Error> {
         let connected = self.0.connect(details, chained);
         connected.map_err(|err| Error::Other(Box::new(AtProxy(err))))
+    }
+}
+
+/// A connector that holds the limit of connecting. ureq gives each read of an answer to CONNECT all of it, so
+/// that a proxy which answers byte by byte would hold a request until the deadline.
+#[derive(Debug)]
+struct InTime;
+
+impl<In: Transport> Connector<In> for InTime {
+    type Out = Limited<In>;
+
+    fn connect(
+        &self,
+        details: &ConnectionDetails,
+        chained: Option<In>,
+    ) -> Result<Option<Limited<In>>, Error> {
+        let patience = Patience::of(*details.timeout.after);
+        let limited = |transport| Limited {
+            transport,
+            patience,
+        };
+        Ok(chained.map(limited))
+    }
+}
+
+#[derive(Debug)]
+struct Limited<T> {
+    transport: T,
+    patience: Patience,
+}
+
+impl<T: Transport> Transport for Limited<T> {
+    fn buffers(&mut self) -> &mut dyn Buffers {
+        self.transport.buffers()
+    }
+
+    fn transmit_output(&mut self, amount: usize, timeout: NextTimeout) -> Result<(), Error> {
+        self.transport.transmit_output(amount, timeout)
+    }
+
+    fn await_input(&mut self, mut timeout: NextTimeout) -> Result<bool, Error> {
+        if timeout.reason == Timeout::Connect {
+            timeout.after = timeout.after.min(self.patience.left().into());
+        }
+        self.transport.await_input(timeout)
+    }
+
+    fn is_open(&mut self) -> bool {
+        self.transport.is_open()
     }
 }
 

@@ -1,6 +1,7 @@
 //! Why no reply came, as facts. Nothing reads the words of `Display` back.
 
-use super::proxies::{ProxyName, UnusableProxy};
+use super::proxies::UnusableProxy;
+use super::proxy::ProxyName;
 use crate::tls;
 use std::fmt;
 use std::io::{self, ErrorKind};

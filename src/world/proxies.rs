@@ -1,12 +1,12 @@
 //! How an endpoint is reached: directly, or through the proxy that the environment names. The one place that
 //! decides it, by curl's rules. A proxy that was named is never bypassed: if it cannot be used, nothing is sent.
 
-use super::no_proxy::{Target, split_port};
-use crate::connection::{Endpoint, TEXT_BYTES_MAX, unquoted};
+use super::no_proxy::Target;
+use super::proxy::Proxy;
+use crate::connection::{Endpoint, unquoted};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::fmt;
-use std::net::Ipv6Addr;
 
 /// Every variable that is read here, in the order in which one of a kind is preferred. An upper-case
 /// `HTTP_PROXY` may come from a request's header in a CGI program, which has `REQUEST_METHOD`.
@@ -20,16 +20,6 @@ const VARIABLES: [&str; 9] = [
     "no_proxy",
     "NO_PROXY",
     "REQUEST_METHOD",
-];
-
-/// The schemes of proxies, with the port where none is given: curl takes 1080 for http, too, all others 80.
-const SCHEMES: [(&str, u16); 6] = [
-    ("http", 80),
-    ("https", 443),
-    ("socks4", 1080),
-    ("socks4a", 1080),
-    ("socks5", 1080),
-    ("socks5h", 1080),
 ];
 
 /// What the environment says about proxies.
@@ -61,30 +51,6 @@ pub enum Directly {
     Excepted(&'static str),
     /// Only this variable is set, which is for plain http.
     PlainHttpOnly(&'static str),
-}
-
-/// A proxy that can be used.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Proxy {
-    /// The same as the user may be told of it.
-    pub name: ProxyName,
-    /// The same with credentials, which its `Debug` does not show.
-    pub(super) address: ureq::Proxy,
-}
-
-/// A proxy as the user may be told of it: without credentials.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ProxyName {
-    /// The variable that names it.
-    pub variable: &'static str,
-    /// Its scheme.
-    pub scheme: &'static str,
-    /// Its host, an IPv6 address in brackets.
-    pub host: String,
-    /// Its port.
-    pub port: u16,
-    /// Whether there are credentials for it.
-    pub has_credentials: bool,
 }
 
 /// A variable whose value names a proxy that cannot be used. Nothing is connected to then.
@@ -176,84 +142,6 @@ impl fmt::Debug for Proxies {
     }
 }
 
-impl Proxy {
-    /// Reads `[SCHEME://][USER[:PASSWORD]@]HOST[:PORT]`; a path behind it counts for nothing, as in curl.
-    ///
-    /// # Errors
-    /// A predicate that does not repeat the value.
-    fn parse(variable: &'static str, value: &str) -> Result<Proxy, &'static str> {
-        if value.len() > TEXT_BYTES_MAX {
-            return Err("is longer than 4096 bytes");
-        }
-        if !value.bytes().all(|b| b.is_ascii_graphic() && b != b'\\') {
-            return Err(
-                "holds a character that an address may not hold (in a password, write it as %XX)",
-            );
-        }
-        let (scheme, rest) = value.split_once("://").unwrap_or(("http", value));
-        let (scheme, default_port) = *SCHEMES
-            .iter()
-            .find(|(known, _)| known.eq_ignore_ascii_case(scheme))
-            .ok_or("has none of the schemes http, https, socks4, socks4a, socks5 and socks5h")?;
-        let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
-        let (credentials, place) = match authority.rsplit_once('@') {
-            Some((credentials, place)) => (format!("{credentials}@"), place),
-            None => (String::new(), authority),
-        };
-        let has_credentials = !credentials.is_empty();
-        if has_credentials && scheme.starts_with("socks4") {
-            return Err("has a user name, which is not sent to a SOCKS4 proxy; take socks5h");
-        }
-        let (host, port) = split_port(place);
-        let port = match port {
-            None => default_port,
-            Some(port) => {
-                let port = port.parse().ok().filter(|port| *port > 0);
-                port.ok_or("has no valid port")?
-            }
-        };
-        let is_name = |b: u8| b.is_ascii_alphanumeric() || b"-_.".contains(&b);
-        let host = match host.parse::<Ipv6Addr>() {
-            Ok(ip) if place.starts_with('[') => format!("[{ip}]"),
-            Ok(_) => return Err("has an IPv6 address without brackets"),
-            Err(_) if host.bytes().all(is_name) && !host.trim_matches('.').is_empty() => {
-                host.to_ascii_lowercase()
-            }
-            Err(_) => return Err("has no valid host"),
-        };
-        let address = format!("{scheme}://{credentials}{host}:{port}");
-        Ok(Proxy {
-            name: ProxyName {
-                variable,
-                scheme,
-                host,
-                port,
-                has_credentials,
-            },
-            address: ureq::Proxy::new(&address)
-                .map_err(|_| "has a user name or password with a character to be written as %XX")?,
-        })
-    }
-}
-
-impl ProxyName {
-    /// Whether host names are looked up on this machine before the proxy is asked.
-    pub fn resolves_here(&self) -> bool {
-        matches!(self.scheme, "socks4" | "socks5")
-    }
-
-    /// Scheme, host and port.
-    pub fn url(&self) -> String {
-        format!("{}://{}:{}", self.scheme, self.host, self.port)
-    }
-}
-
-impl fmt::Display for ProxyName {
-    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        write!(f, "{} ({})", self.url(), self.variable)
-    }
-}
-
 impl UnusableProxy {
     /// What to do about it.
     pub fn advice(&self) -> String {
@@ -300,6 +188,7 @@ impl Way {
 
 #[cfg(test)]
 mod tests {
+    use super::super::no_proxy::split_port;
     use super::*;
 
     fn env(values: &[(&str, &str)]) -> BTreeMap<String, String> {
@@ -341,6 +230,8 @@ mod tests {
     const E: &str = "https://x.example";
     const CHARACTER: &str =
         "holds a character that an address may not hold (in a password, write it as %XX)";
+    const SOCKS5: &str =
+        "has no user name or no password, of 255 bytes at most, and SOCKS5 takes both";
     const SCHEME: &str = "has none of the schemes http, https, socks4, socks4a, socks5 and socks5h";
 
     /// The environment, what is to be reached, and the decision.
@@ -449,6 +340,9 @@ mod tests {
             ("http://[::1]x:1", "has no valid host"),
             ("http://...", "has no valid host"),
             ("socks4://anna@p", "has a user name, which is not sent to a SOCKS4 proxy; take socks5h"),
+            ("socks5h://anna@p", SOCKS5),
+            ("socks5://anna:@p", SOCKS5),
+            ("socks5://:secret@p", SOCKS5),
             ("http://anna:a%FF@p", "has a user name or password with a character to be written as %XX"),
         ] {
             let expected = format!("HTTPS_PROXY {why}");

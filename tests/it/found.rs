@@ -105,7 +105,9 @@ fn a_server_that_is_wrong_about_the_time_costs_no_event() {
 #[test]
 fn a_date_at_the_end_of_time_does_not_end_the_program() {
     let date = "Mon, 31 Dec +262142 23:59:59 GMT";
-    let script = format!("{{\"headers\": {{\"Date\": \"{date}\"}}}}\n{{\"status\": 401, \"times\": \"forever\"}}");
+    let script = format!(
+        "{{\"headers\": {{\"Date\": \"{date}\"}}}}\n{{\"status\": 401, \"times\": \"forever\"}}"
+    );
     let sandbox = Sandbox::scripted(&script);
     sandbox.append(events(0..25).concat());
     let (code, _, stderr) = sandbox

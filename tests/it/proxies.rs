@@ -12,6 +12,7 @@ use std::net::{Ipv4Addr, Ipv6Addr, TcpListener, TcpStream};
 use std::os::unix::ffi::OsStrExt;
 use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 /// A name that no resolver knows: only a proxy can lead there.
 const HOST: &str = "ingestion.invalid";
@@ -285,6 +286,24 @@ fn a_proxy_that_accepts_and_says_nothing_is_left_in_time() {
         );
         assert_eq!(refused("ALL_PROXY", &url), (75, words));
     }
+}
+
+#[test]
+fn a_proxy_that_answers_byte_by_byte_is_left_in_time() {
+    let port = serve(|mut client| {
+        let answer = b"HTTP/1.1 200 OK\r\nX: ".iter().chain(b"y".iter().cycle());
+        for byte in answer {
+            std::thread::sleep(Duration::from_millis(100));
+            if client.write_all(&[*byte]).is_err() {
+                return;
+            }
+        }
+    });
+    let url = format!("http://127.0.0.1:{port}");
+    let words = format!(
+        "no reply from the server: the proxy {url} (https_proxy) does not answer: timed out (connect)"
+    );
+    assert_eq!(refused("https_proxy", &url), (75, words));
 }
 
 #[test]
