@@ -70,10 +70,11 @@ fn line(heading: &str, text: &str) {
 
 fn endpoint(health: &Health) -> String {
     let place = health.endpoint.as_ref();
-    let mut place = place.map_or_else(|_| "nowhere yet".to_owned(), String::clone);
-    if let Some(warning) = health.connection_warning {
-        place += &format!(" ({warning})");
-    }
+    let place = place.map_or("nowhere yet", String::as_str);
+    let place = match health.connection_warning {
+        None => place.to_owned(),
+        Some(warning) => format!("{place} ({warning})"),
+    };
     match &health.way {
         None | Some(Way::Direct(Directly::NoneNamed)) => place,
         Some(Way::Direct(why)) => format!("{place} directly: {why}"),
