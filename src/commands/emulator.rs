@@ -75,23 +75,22 @@ fn report(exchange: &Exchange) -> String {
     }
     let refused: usize = reasons.iter().map(|(_, count)| count).sum();
     let items = exchange.verdicts.len();
-    let mut lines = format!(
-        "{method} {path} {status}: {} of {items} accepted",
-        items - refused
-    );
+    let accepted = items - refused;
+    let mut lines = vec![format!(
+        "{method} {path} {status}: {accepted} of {items} accepted"
+    )];
     for (first, count) in reasons {
         let more = match count {
             1 => String::new(),
             count => format!(" (and {} more)", count - 1),
         };
-        lines += &format!(
-            "\n  item {}{more}: {} {}",
-            first.index,
-            first.status_code,
-            without_content(&first.message)
-        );
+        let (index, status, words) = (first.index, first.status_code, &first.message);
+        lines.push(format!(
+            "  item {index}{more}: {status} {}",
+            without_content(words)
+        ));
     }
-    lines
+    lines.join("\n")
 }
 
 /// A message without what it quotes of an event: Breeze repeats a time that it cannot read.

@@ -145,7 +145,7 @@ fn a_full_disk_leaves_no_part_of_a_request_in_the_store() {
     );
     let text = std::fs::read_to_string(store).unwrap();
     let stored = text.lines().count();
-    assert!(stored >= 2 && stored % 2 == 0, "{stored}");
+    assert!(stored >= 2 && stored.is_multiple_of(2), "{stored}");
     let is_whole = |line| serde_json::from_str::<serde_json::Value>(line).is_ok();
     assert!(text.ends_with('\n') && text.lines().all(is_whole));
 }
