@@ -10,6 +10,7 @@
 package main
 
 import (
+	"bytes"
 	"crypto/rand"
 	"encoding/json"
 	"fmt"
@@ -25,7 +26,8 @@ import (
 const app = "atomic"
 const ci = "CI CONTINUOUS_INTEGRATION BUILD_ID BUILD_NUMBER RUN_ID TF_BUILD TEAMCITY_VERSION"
 
-var off = regexp.MustCompile(`(?i)^\s*(0|false|off|no)\s*$`)
+var on = regexp.MustCompile(`(?i)^\s*(1|true|on|yes|y|enable|enabled)?\s*$`)
+var off = regexp.MustCompile(`(?i)^\s*(0|false|off|no|n)?\s*$`)
 
 // record appends one event if the person agreed. It never fails its host and waits half a second at most. A field
 // that JSON cannot hold, NaN for one, is left out.
@@ -36,8 +38,7 @@ func record(event string, fields map[string]any) {
 		}
 	}
 	own := strings.ToUpper(regexp.MustCompile("[^A-Za-z0-9]").ReplaceAllString(app, "_")) + "_TELEMETRY"
-	track := strings.TrimSpace(os.Getenv("DO_NOT_TRACK"))
-	if off.MatchString(os.Getenv(own)) || track != "" && !off.MatchString(track) {
+	if !on.MatchString(os.Getenv(own)) || !off.MatchString(os.Getenv("DO_NOT_TRACK")) {
 		return
 	}
 	share := os.Getenv("XDG_DATA_HOME")
@@ -52,8 +53,8 @@ func record(event string, fields map[string]any) {
 		Enabled, ConsentGiven bool
 		AnonymousID           string
 	}
-	bytes, err := os.ReadFile(filepath.Join(folder, "telemetry.json"))
-	if err != nil || json.Unmarshal(bytes, &consent) != nil || !consent.Enabled || !consent.ConsentGiven {
+	text, err := os.ReadFile(filepath.Join(folder, "telemetry.json"))
+	if err != nil || json.Unmarshal(bytes.TrimPrefix(text, []byte("\uFEFF")), &consent) != nil || !consent.Enabled || !consent.ConsentGiven {
 		return
 	}
 	id := make([]byte, 16)

@@ -16,7 +16,8 @@ import { isAbsolute, join } from "node:path"
 import { argv, env, platform } from "node:process"
 
 const APP = "atomic"
-const OFF = ["0", "false", "off", "no"]
+const ON = ["", "1", "true", "on", "yes", "y", "enable", "enabled"]
+const OFF = ["", "0", "false", "off", "no", "n"]
 const CI = ["CI", "CONTINUOUS_INTEGRATION", "BUILD_ID", "BUILD_NUMBER", "RUN_ID", "TF_BUILD", "TEAMCITY_VERSION"]
 
 /**
@@ -27,12 +28,12 @@ export function record(event, fields = {}) {
   try {
     if (platform === "win32" || (env.CI !== "false" && CI.some((name) => env[name]))) return
     const word = (name) => (env[name] ?? "").trim().toLowerCase()
-    if (OFF.includes(word(APP.replace(/[^A-Za-z0-9]/gu, "_").toUpperCase() + "_TELEMETRY"))) return
-    if (!["", ...OFF].includes(word("DO_NOT_TRACK"))) return
+    if (!ON.includes(word(APP.replace(/[^A-Za-z0-9]/gu, "_").toUpperCase() + "_TELEMETRY"))) return
+    if (!OFF.includes(word("DO_NOT_TRACK"))) return
     const xdg = env.XDG_DATA_HOME ?? ""
     const share = isAbsolute(xdg) ? xdg : join(env.HOME ?? "/nowhere", ".local/share")
     const folder = env.TELEMETRY_UPLOAD_DATA_DIR || join(share, APP)
-    const consent = JSON.parse(fs.readFileSync(join(folder, "telemetry.json"), "utf8"))
+    const consent = JSON.parse(fs.readFileSync(join(folder, "telemetry.json"), "utf8").replace(/^\uFEFF/u, ""))
     if (consent.enabled !== true || consent.consentGiven !== true) return
     const line = {
       eventType: event,

@@ -17,7 +17,8 @@ import time
 import uuid
 
 APP = "atomic"
-OFF = ("0", "false", "off", "no")
+ON = ("", "1", "true", "on", "yes", "y", "enable", "enabled")
+OFF = ("", "0", "false", "off", "no", "n")
 CI = ("CI", "CONTINUOUS_INTEGRATION", "BUILD_ID", "BUILD_NUMBER", "RUN_ID", "TF_BUILD", "TEAMCITY_VERSION")
 
 
@@ -32,14 +33,14 @@ def record(event, **fields):
         if env.get("CI") != "false" and any(env.get(name) for name in CI):
             return
         variable = re.sub("[^A-Za-z0-9]", "_", APP).upper() + "_TELEMETRY"
-        if env.get(variable, "").strip().lower() in OFF:
+        if env.get(variable, "").strip().lower() not in ON:
             return
-        if env.get("DO_NOT_TRACK", "").strip().lower() not in ("", *OFF):
+        if env.get("DO_NOT_TRACK", "").strip().lower() not in OFF:
             return
         share = env.get("XDG_DATA_HOME", "")
         share = share if os.path.isabs(share) else os.path.join(env.get("HOME", "/nowhere"), ".local/share")
         folder = env.get("TELEMETRY_UPLOAD_DATA_DIR") or os.path.join(share, APP)
-        with open(os.path.join(folder, "telemetry.json"), encoding="utf-8") as file:
+        with open(os.path.join(folder, "telemetry.json"), encoding="utf-8-sig") as file:
             consent = json.load(file)
         if consent.get("enabled") is not True or consent.get("consentGiven") is not True:
             return

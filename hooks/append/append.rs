@@ -14,7 +14,8 @@ use std::time::{Duration, SystemTime};
 use std::{env, fs, io, thread};
 
 const APP: &str = "atomic";
-const OFF: [&str; 4] = ["0", "false", "off", "no"];
+const ON: [&str; 8] = ["", "1", "true", "on", "yes", "y", "enable", "enabled"];
+const OFF: [&str; 6] = ["", "0", "false", "off", "no", "n"];
 const CI: &str = "CI CONTINUOUS_INTEGRATION BUILD_ID BUILD_NUMBER RUN_ID TF_BUILD TEAMCITY_VERSION";
 
 /// The value of a field. A number that JSON cannot hold, NaN for one, leaves its field out.
@@ -68,12 +69,12 @@ pub fn record(event: &str, fields: &[(&str, Value)]) {
 /// The data folder and its consent file, without the blanks between its tokens, if everything says yes.
 fn consent() -> Option<(PathBuf, String)> {
     let get = |name: &str| env::var(name).unwrap_or_default();
-    let says_off = |value: &str| OFF.contains(&value.trim().to_ascii_lowercase().as_str());
+    let is_in =
+        |words: &[&str], value: String| words.contains(&value.trim().to_ascii_lowercase().as_str());
     let is_ci = get("CI") != "false" && CI.split(' ').any(|name| !get(name).is_empty());
     let own = APP.replace(|c: char| !c.is_ascii_alphanumeric(), "_");
     let own = get(&(own.to_ascii_uppercase() + "_TELEMETRY"));
-    let track = get("DO_NOT_TRACK");
-    if is_ci || says_off(&own) || !track.trim().is_empty() && !says_off(&track) {
+    if is_ci || !is_in(&ON, own) || !is_in(&OFF, get("DO_NOT_TRACK")) {
         return None;
     }
     let share = Some(PathBuf::from(get("XDG_DATA_HOME"))).filter(|dir| dir.is_absolute());

@@ -35,9 +35,7 @@ json_value() {
     esac
 }
 
-says_off() {
-    case $(printf %s "$1" | tr -d '[:space:]') in 0 | [Ff][Aa][Ll][Ss][Ee] | [Oo][Ff][Ff] | [Nn][Oo]) return 0 ;; *) return 1 ;; esac
-}
+word() { printf %s "$1" | tr -d '[:space:]' | tr '[:upper:]' '[:lower:]'; }
 
 # Appends one event if the person agreed. A subshell: what it sets or closes stays its own.
 record() (
@@ -50,8 +48,8 @@ record() (
     variable=$(printf %s "$app" | tr '[:lower:]' '[:upper:]' | tr -c A-Z0-9 _)_TELEMETRY
     eval "own=\${$variable:-}"
     # shellcheck disable=SC2154 # eval has set it.
-    if says_off "$own"; then exit 0; fi
-    if [ -n "${DO_NOT_TRACK:-}" ] && ! says_off "$DO_NOT_TRACK"; then exit 0; fi
+    case $(word "$own") in '' | 1 | true | on | yes | y | enable | enabled) ;; *) exit 0 ;; esac
+    case $(word "${DO_NOT_TRACK:-}") in '' | 0 | false | off | no | n) ;; *) exit 0 ;; esac
 
     case ${XDG_DATA_HOME:-} in /*) share=$XDG_DATA_HOME ;; *) share=${HOME:-/nowhere}/.local/share ;; esac
     folder=${TELEMETRY_UPLOAD_DATA_DIR:-$share/$app}

@@ -302,10 +302,15 @@ fn no_example_appends_where_telemetry_is_off() {
     );
     check(Some(CONSENT), Some(("CI", "false")), 1);
     check(Some(CONSENT), Some(("DO_NOT_TRACK", "0")), 1);
+    check(Some(CONSENT), Some(("DO_NOT_TRACK", " N ")), 1);
+    check(Some(CONSENT), Some(("ATOMIC_TELEMETRY", "Enabled")), 1);
+    check(Some(&format!("\u{feff}{CONSENT}")), None, 1);
     check(Some(CONSENT), Some(("CI", "1")), 0);
     check(Some(CONSENT), Some(("TF_BUILD", "True")), 0);
     check(Some(CONSENT), Some(("DO_NOT_TRACK", "1")), 0);
+    check(Some(CONSENT), Some(("DO_NOT_TRACK", "maybe")), 0);
     check(Some(CONSENT), Some(("ATOMIC_TELEMETRY", "Off")), 0);
+    check(Some(CONSENT), Some(("ATOMIC_TELEMETRY", "disabled")), 0);
     check(Some(CONSENT), Some(("ATOMIC_TELEMETRY", " 0 ")), 0);
     check(Some(CONSENT), Some(("HOME", "/no/such")), 0);
     check(None, None, 0);
