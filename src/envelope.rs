@@ -6,6 +6,7 @@
 //! Breeze refuses the whole event for it.
 
 mod json;
+mod shape;
 
 use crate::event::{DropReason, Event};
 use crate::field::Field;
@@ -15,6 +16,7 @@ use crate::privacy::{self, Policy, Ruling};
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use json::{write_number, write_object, write_text};
 use serde_json::Number;
+use shape::{cut, cut_text, is_measurement, text_of};
 use std::borrow::Cow;
 use std::rc::Rc;
 
@@ -22,8 +24,6 @@ use std::rc::Rc;
 const NAME_UNITS_MAX: usize = 512;
 /// UTF-16 units of the key of a property or a measurement.
 const KEY_UNITS_MAX: usize = 150;
-/// UTF-16 units of a property's value.
-const VALUE_UNITS_MAX: usize = 8192;
 /// Bytes of one envelope: "Telemetry item length must not exceed 65536".
 const ENVELOPE_BYTES_MAX: usize = 65_536;
 
@@ -222,7 +222,8 @@ impl<'a> EventData<'a> {
     fn put(&mut self, key: &'a str, value: &'a Field) -> bool {
         match value {
             Field::Null => true,
-            Field::Number(number) if !is_text_even_as_number(key) => {
+            Field::NoNumber => false,
+            Field::Number(number) if is_measurement(key, number) => {
                 // serde_json reads no infinity, but an event need not come from a line.
                 let is_finite = number.as_f64().is_some_and(f64::is_finite);
                 is_finite && insert(&mut self.measurements, key, number)
@@ -230,11 +231,6 @@ impl<'a> EventData<'a> {
             _ => insert(&mut self.properties, key, cut_text(text_of(value))),
         }
     }
-}
-
-/// Ids and versions are names, not measures: as a number an id would lose its last digits.
-fn is_text_even_as_number(key: &str) -> bool {
-    ["event_id", "anonymous_id", "session_id", "version"].contains(&key)
 }
 
 /// Under the key, or under `key_2` to `key_9` if it is taken: `agentType` and `agent.type` are one key
@@ -248,52 +244,15 @@ fn insert<'a, V>(pairs: &mut Pairs<'a, V>, key: &'a str, value: V) -> bool {
     free.map(|key| pairs.push(key, value)).is_some()
 }
 
-/// The text a value is sent as.
-fn text_of<'a>(value: &'a Field) -> Cow<'a, str> {
-    match value {
-        Field::Text(text) => Cow::Borrowed(text),
-        Field::List(items) if items.iter().all(Field::is_scalar) => {
-            let items = items.iter().filter(|item| **item != Field::Null);
-            items.map(text_of).collect::<Vec<_>>().join(",").into()
-        }
-        // The JSON of a boolean or a number is its text.
-        other => serde_json::to_string(other).unwrap_or_default().into(),
-    }
-}
-
-/// A property's value within its limit.
-fn cut_text(text: Cow<str>) -> Cow<str> {
-    match text {
-        Cow::Borrowed(text) => Cow::Borrowed(cut(text, VALUE_UNITS_MAX)),
-        Cow::Owned(mut text) => {
-            text.truncate(cut(&text, VALUE_UNITS_MAX).len());
-            Cow::Owned(text)
-        }
-    }
-}
-
 /// UTC with milliseconds and `Z`. The detour makes 23:59:60, which Breeze may not know, the next second.
 fn rfc_3339(time: DateTime<Utc>) -> String {
     let time = DateTime::from_timestamp_millis(time.timestamp_millis()).unwrap_or(time);
     time.to_rfc3339_opts(SecondsFormat::Millis, true)
 }
 
-/// At most so many UTF-16 units, the unit of .NET, cut between two characters.
-fn cut(text: &str, units_max: usize) -> &str {
-    // A character has at least as many bytes as units.
-    if text.len() <= units_max {
-        return text;
-    }
-    let mut units = 0;
-    let beyond = text.char_indices().find(|(_, char)| {
-        units += char.len_utf16();
-        units > units_max
-    });
-    beyond.map_or(text, |(end, _)| &text[..end])
-}
-
 #[cfg(test)]
 mod tests {
+    use super::shape::VALUE_UNITS_MAX;
     use super::*;
     use proptest::prelude::*;
     use serde_json::{Map, Value, json};
@@ -482,12 +441,101 @@ mod tests {
     }
 
     #[test]
-    fn ids_and_versions_stay_texts() {
+    fn known_texts_stay_texts_whatever_their_type() {
         check(
-            json!({"eventId": 12_345_678_901_234_567_890_u64, "version": 2}),
-            json!({"event_id": "12345678901234567890", "version": "2"}),
-            json!({}),
+            json!({
+                "eventId": 12_345_678_901_234_567_890_u64, "anonymousId": 7, "sessionId": -1, "version": 1.5, "agentType": 5,
+                "commands": 3, "command": true, "platform": 4, "source": 0.5, "commandCount": 2, "success": 1, "n": 6,
+            }),
+            json!({
+                "event_id": "12345678901234567890", "anonymous_id": "7", "session_id": "-1", "version": "1.5", "agent_type": "5",
+                "commands": "3", "command": "true", "platform": "4", "source": "0.5",
+            }),
+            json!({"command_count": 2, "success": 1, "n": 6}),
         );
+    }
+
+    #[test]
+    fn integers_beyond_2_to_the_53_keep_their_digits_as_text() {
+        check(
+            json!({"a": 9_007_199_254_740_992_u64, "b": 9_007_199_254_740_993_u64, "c": -9_007_199_254_740_992_i64, "d": -9_007_199_254_740_993_i64, "e": u64::MAX, "f": i64::MIN, "g": 1e17}),
+            json!({"b": "9007199254740993", "d": "-9007199254740993", "e": "18446744073709551615", "f": "-9223372036854775808"}),
+            json!({"a": 9_007_199_254_740_992_u64, "c": -9_007_199_254_740_992_i64, "g": 1e17}),
+        );
+    }
+
+    #[test]
+    fn a_list_is_joined_unless_that_would_be_ambiguous() {
+        let check = |list: Value, expected: &str| {
+            check(
+                json!({"commands": list}),
+                json!({"commands": expected}),
+                json!({}),
+            );
+        };
+        check(json!(["/init", "/plan"]), "/init,/plan");
+        check(json!(["/init"]), "/init");
+        check(json!([]), "");
+        check(json!([null, "/init", 2]), "/init,2");
+        check(json!(["/a,b", "/c"]), r#"["/a,b","/c"]"#);
+        check(json!(["say \"x\"", 1]), r#"["say \"x\"",1]"#);
+        for bracket in ["[", "]", "{", "}"] {
+            check(json!([bracket]), &format!("[\"{bracket}\"]"));
+        }
+    }
+
+    #[test]
+    fn what_is_no_number_is_left_out_and_counted_by_name() {
+        let line =
+            br#"{"name":"x","n":NaN,"version":-Infinity,"timestamp":1e999,"prompt":NaN,"a":1}"#;
+        let event = crate::event::read(line).unwrap();
+        let (item, fields_refused) = wrapped(&event);
+        assert_eq!(fields_refused, ["version", "timestamp_text", "n", "prompt"]);
+        let data = &item["data"]["baseData"];
+        assert_eq!(data["measurements"], json!({"a": 1}));
+        assert_eq!(data["properties"].as_object().unwrap().len(), 2, "{data}");
+    }
+
+    #[test]
+    fn the_text_of_a_timestamp_leaves_unless_it_looks_personal() {
+        let wrap = |line: &str, policy: &Policy| {
+            let event = crate::event::read(line.as_bytes()).unwrap();
+            let envelope = wrap_with(&event, policy).unwrap();
+            let item: Value = serde_json::from_slice(&envelope.json).unwrap();
+            let text = item["data"]["baseData"]["properties"]["timestamp_text"].clone();
+            (text, envelope.fields_refused)
+        };
+        let (default, strict) = (Policy::Default, Policy::Strict(["model".to_owned()].into()));
+        let check = |line, policy, expected: Value| {
+            let refused: &[&str] = if expected.is_null() {
+                &["timestamp_text"]
+            } else {
+                &[]
+            };
+            assert_eq!(
+                wrap(line, policy),
+                (
+                    expected,
+                    refused.iter().map(|name| (*name).to_owned()).collect()
+                ),
+                "{line}"
+            );
+        };
+        let soon = r#"{"name":"x","timestamp":"soon"}"#;
+        check(soon, &default, json!("soon"));
+        check(soon, &strict, Value::Null);
+        check(r#"{"name":"x","timestamp":0}"#, &default, json!("0"));
+        check(
+            r#"{"name":"x","timestamp":"anna@example.org"}"#,
+            &default,
+            Value::Null,
+        );
+        check(
+            r#"{"name":"x","timestamp":"/home/anna"}"#,
+            &default,
+            Value::Null,
+        );
+        check(r#"{"name":"x","timestamp":{"a":1}}"#, &default, Value::Null);
     }
 
     #[test]

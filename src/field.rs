@@ -11,6 +11,9 @@ use std::fmt;
 /// The fields of an object, in its order.
 pub type Fields<'a> = Pairs<'a, Field<'a>>;
 
+/// 2^63, from which on `serde_json` reads a negative integer as a float; a positive one from 2^64 on.
+const BEYOND_I64: f64 = 9_223_372_036_854_775_808.0;
+
 /// A field's value: whatever JSON knows.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(untagged)]
@@ -27,6 +30,8 @@ pub enum Field<'a> {
     List(Vec<Field<'a>>),
     /// An object.
     Object(Fields<'a>),
+    /// `NaN`, `Infinity` or `1e999`, which JSON does not know: it is only counted.
+    NoNumber,
 }
 
 impl Field<'_> {
@@ -43,6 +48,21 @@ impl Field<'_> {
         !matches!(self, Field::List(_) | Field::Object(_))
     }
 
+    /// Whether a number in it has lost digits: an integer beyond 64 bits, or a very large one with a fraction.
+    pub fn is_rounded(&self) -> bool {
+        match self {
+            Field::Number(number) => {
+                number.is_f64()
+                    && number
+                        .as_f64()
+                        .is_some_and(|number| number.abs() >= BEYOND_I64)
+            }
+            Field::List(items) => items.iter().any(Field::is_rounded),
+            Field::Object(fields) => fields.iter().any(|(_, field)| field.is_rounded()),
+            _ => false,
+        }
+    }
+
     /// The same without the line.
     pub fn into_owned(self) -> Field<'static> {
         match self {
@@ -52,6 +72,7 @@ impl Field<'_> {
             Field::Text(text) => Field::Text(owned(text)),
             Field::List(items) => Field::List(items.into_iter().map(Field::into_owned).collect()),
             Field::Object(fields) => Field::Object(all_owned(fields)),
+            Field::NoNumber => Field::NoNumber,
         }
     }
 }
@@ -78,6 +99,23 @@ impl From<Value> for Field<'static> {
             Value::String(text) => Field::Text(text.into()),
             Value::Array(items) => Field::List(items.into_iter().map(Field::from).collect()),
             Value::Object(fields) => Field::Object(fields.into()),
+        }
+    }
+}
+
+impl From<Field<'_>> for Value {
+    fn from(field: Field) -> Self {
+        match field {
+            Field::Null | Field::NoNumber => Value::Null,
+            Field::Bool(bool) => Value::Bool(bool),
+            Field::Number(number) => Value::Number(number),
+            Field::Text(text) => Value::String(text.into_owned()),
+            Field::List(items) => items.into_iter().map(Value::from).collect(),
+            Field::Object(fields) => {
+                let fields = fields.into_iter();
+                let fields = fields.map(|(name, value)| (name.into_owned(), value.into()));
+                Value::Object(fields.collect())
+            }
         }
     }
 }

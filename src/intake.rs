@@ -4,7 +4,7 @@ use crate::batch::{Batch, Content, Judged, SHOWN_BYTES_MAX};
 use crate::buffer::Buffer;
 use crate::cursor::Mark;
 use crate::envelope;
-use crate::event::{self, DropReason};
+use crate::event::{self, DropReason, Piece};
 use crate::lines::{Line, Lines, Next, Shape};
 use crate::news::Closed;
 use crate::paths::Paths;
@@ -183,7 +183,7 @@ impl Intake {
             && ((rules.tail == Tail::TakenWhenStale && fresh()) || self.buffer.is_being_written())
     }
 
-    /// One line is judged as one; but for a torn fragment with a good line glued to it, which are two.
+    /// What becomes of a line: one verdict, or one for each piece if several were glued together.
     fn judge(&self, line: Line, rules: &Rules) -> Vec<Judged> {
         if line.at.offset < self.over_cap {
             return vec![dropped(line.at, &[], DropReason::OverCap)];
@@ -191,40 +191,43 @@ impl Intake {
         if line.shape == Shape::TooLong {
             return vec![dropped(line.at, &line.bytes, DropReason::TooLong)];
         }
-        let reason = match wrap(&line.bytes, rules) {
-            Ok((content, fields_refused)) => {
-                return vec![Judged {
-                    at: line.at,
-                    bytes: line.bytes,
-                    content,
-                    fields_refused,
-                }];
-            }
-            Err(DropReason::TooOld) => return vec![dropped(line.at, &[], DropReason::TooOld)],
-            Err(reason) => reason,
-        };
-        if let (DropReason::Malformed(_), Some(middle)) = (reason, event::split_torn(&line.bytes)) {
-            let (before, rest) = line.bytes.split_at(middle);
-            let good = Line {
-                at: line.at.after(before),
-                bytes: rest.to_vec(),
-                shape: line.shape,
-            };
-            // What stands before it has no newline of its own: a fragment, or a whole event.
-            let glued = Line {
-                at: line.at,
-                bytes: before.to_vec(),
-                shape: Shape::Tail,
-            };
-            let mut both = self.judge(glued, rules);
-            both.extend(self.judge(good, rules));
-            return both;
+        let outcome = wrap(&line.bytes, rules);
+        if !matches!(outcome, Err(DropReason::Malformed(_))) {
+            return vec![judged(line.at, line.bytes, outcome)];
         }
-        let reason = match (reason, line.shape) {
-            (DropReason::Malformed(_), Shape::Tail) => DropReason::Torn,
-            (reason, _) => reason,
+        let pieces = event::pieces(&line.bytes);
+        let judge = |piece: &Piece| {
+            let (before, rest) = line.bytes.split_at(piece.range.start);
+            let bytes = &rest[..piece.range.len()];
+            // A mark inside a line of UTF-16 would need its original bytes. The line's own mark at worst repeats
+            // the pieces before this one.
+            let at = if line.is_utf16 || before.is_empty() {
+                line.at.clone()
+            } else {
+                line.at.after(before)
+            };
+            let is_last = piece.range.end == line.bytes.len();
+            let is_torn = !piece.is_whole && (line.shape == Shape::Tail || !is_last);
+            let outcome = match wrap(bytes, rules) {
+                Err(DropReason::Malformed(_)) if is_torn => Err(DropReason::Torn),
+                outcome => outcome,
+            };
+            judged(at, bytes.to_vec(), outcome)
         };
-        vec![dropped(line.at, &line.bytes, reason)]
+        pieces.iter().map(judge).collect()
+    }
+}
+
+fn judged(at: Mark, bytes: Vec<u8>, outcome: Result<(Content, Vec<String>), DropReason>) -> Judged {
+    match outcome {
+        Ok((content, fields_refused)) => Judged {
+            at,
+            bytes,
+            content,
+            fields_refused,
+        },
+        Err(DropReason::TooOld) => dropped(at, &[], DropReason::TooOld),
+        Err(reason) => dropped(at, &bytes, reason),
     }
 }
 

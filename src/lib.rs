@@ -143,6 +143,7 @@ pub mod event;
 pub mod field;
 pub mod pairs;
 pub mod timestamp;
+pub mod utf16;
 
 pub mod envelope;
 pub mod naming;

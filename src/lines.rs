@@ -4,6 +4,7 @@
 use crate::cursor::{self, Mark, TRAIL_BYTES};
 use crate::event::is_blank;
 use crate::os;
+use crate::utf16::{self, Order};
 use memchr::memchr2;
 use std::fs::File;
 use std::io;
@@ -15,7 +16,7 @@ const READ_BYTES: usize = 64 * 1024;
 const NEWLINE: u8 = b'\n';
 
 /// A NUL ends a line too: JSON cannot hold one, so it is a hole that a power cut left, and the line
-/// behind it is another.
+/// behind it is another. Unless it is half of a character of UTF-16.
 const NUL: u8 = 0;
 
 /// Bytes of an overlong line that are kept to show what it was.
@@ -26,8 +27,10 @@ pub const HEAD_BYTES: usize = 1024;
 pub struct Line {
     /// Where it begins.
     pub at: Mark,
-    /// Its bytes without the newline; of an overlong line the first [`HEAD_BYTES`].
+    /// Its bytes without the newline; of an overlong line the first [`HEAD_BYTES`]. UTF-16 is decoded.
     pub bytes: Vec<u8>,
+    /// Whether it is in UTF-16 in the file: offsets in `bytes` are not the file's.
+    pub is_utf16: bool,
     /// Whether it is one that can be sent.
     pub shape: Shape,
 }
@@ -107,59 +110,103 @@ impl Lines {
     pub fn next(&mut self, file: &File) -> io::Result<Next> {
         let mut overlong: Option<Line> = None;
         let mut searched = 0;
+        let mut order = None;
         loop {
             if searched == 0 && overlong.is_none() {
                 self.skip_nuls();
             }
-            let unsearched = &self.window[self.next + searched..];
-            if let Some(end_of_line) = memchr2(NEWLINE, NUL, unsearched) {
-                let end = self.next + searched + end_of_line;
-                let is_further_part = overlong.is_some();
-                let line = overlong.take().or_else(|| self.line(end));
-                self.advance(end + 1, line.is_some() && !is_further_part);
-                searched = 0;
-                if let Some(line) = line {
-                    return Ok(Next::Line(line));
+            let found = match order {
+                None => self.narrow_end(searched),
+                Some(order) => self.wide_end(searched, order),
+            };
+            match found {
+                Found::End((end, after)) => {
+                    let is_further_part = overlong.is_some();
+                    let line = overlong.take().or_else(|| self.line(end, order));
+                    self.advance(self.next + after, line.is_some() && !is_further_part);
+                    (searched, order) = (0, None);
+                    if let Some(line) = line {
+                        return Ok(Next::Line(line));
+                    }
+                    continue;
                 }
-                continue;
+                Found::Wide(begins) => {
+                    (searched, order) = (0, Some(begins));
+                    continue;
+                }
+                Found::NotYet(so_far) => searched = so_far,
             }
-            searched = self.window.len() - self.next;
             if searched > self.line_bytes_max {
                 let is_first_part = overlong.is_none();
-                overlong = overlong.or_else(|| self.line(self.window.len()));
-                self.advance(self.window.len(), is_first_part);
+                overlong = overlong.or_else(|| self.line(searched, order));
+                self.advance(self.next + searched, is_first_part);
                 searched = 0;
             }
             match self.fill(file)? {
                 Fill::More => {}
                 Fill::Changed => return Ok(Next::Changed),
-                Fill::End => return Ok(self.tail(overlong)),
+                Fill::End => return Ok(self.tail(overlong, order)),
             }
         }
     }
 
-    /// The line from `next` to `end`, unless it is blank.
-    fn line(&self, end: usize) -> Option<Line> {
-        let bytes = &self.window[self.next..end];
-        if bytes.len() > self.line_bytes_max {
-            let head = &bytes[..HEAD_BYTES.min(bytes.len())];
-            return Some(Line {
-                at: self.mark(),
-                bytes: head.to_vec(),
-                shape: Shape::TooLong,
-            });
+    /// The end of a line in UTF-8, looked for in the window from `searched` bytes behind its beginning on.
+    fn narrow_end(&self, searched: usize) -> Found {
+        let line = &self.window[self.next..];
+        let Some(end) = memchr2(NEWLINE, NUL, &line[searched..]).map(|end| searched + end) else {
+            return Found::NotYet(line.len());
+        };
+        if line[end] == NUL {
+            if line.len() - end < utf16::LOOKED_AT && !self.is_all() {
+                return Found::NotYet(end);
+            }
+            match utf16::begins_before(line, end) {
+                Some((0, order)) => return Found::Wide(order),
+                Some((begin, _)) => return Found::End((begin, begin)),
+                None => {}
+            }
         }
-        (!is_blank(bytes)).then(|| Line {
+        Found::End((end, end + 1))
+    }
+
+    /// The same of a line in UTF-16.
+    fn wide_end(&self, searched: usize, order: Order) -> Found {
+        let line = &self.window[self.next..];
+        utf16::end(line, searched, order, self.is_all()).map_or_else(Found::NotYet, Found::End)
+    }
+
+    /// Whether all bytes below the size are in the window.
+    fn is_all(&self) -> bool {
+        self.base + self.window.len() as u64 >= self.size
+    }
+
+    /// The line of so many bytes from `next` on, unless it is blank.
+    fn line(&self, length: usize, order: Option<Order>) -> Option<Line> {
+        let bytes = &self.window[self.next..self.next + length];
+        let decoded = |bytes: &[u8]| match order {
+            None => bytes.to_vec(),
+            Some(order) => utf16::decode(bytes, order).into_bytes(),
+        };
+        let (bytes, shape) = if bytes.len() > self.line_bytes_max {
+            let head = &bytes[..HEAD_BYTES.min(bytes.len())];
+            (decoded(head), Shape::TooLong)
+        } else if is_blank(bytes) {
+            return None;
+        } else {
+            (decoded(bytes), Shape::Whole)
+        };
+        Some(Line {
             at: self.mark(),
-            bytes: bytes.to_vec(),
-            shape: Shape::Whole,
+            bytes,
+            is_utf16: order.is_some(),
+            shape,
         })
     }
 
     /// What stands behind the last newline.
-    fn tail(&mut self, overlong: Option<Line>) -> Next {
+    fn tail(&mut self, overlong: Option<Line>, order: Option<Order>) -> Next {
         let is_further_part = overlong.is_some();
-        let line = overlong.or_else(|| self.line(self.window.len()));
+        let line = overlong.or_else(|| self.line(self.window.len() - self.next, order));
         self.advance(self.window.len(), line.is_some() && !is_further_part);
         line.map_or(Next::End, |line| {
             Next::Line(Line {
@@ -201,6 +248,16 @@ impl Lines {
         self.window.extend_from_slice(&bytes[overlap..]);
         Ok(Fill::More)
     }
+}
+
+/// What a search for the end of a line brought.
+enum Found {
+    /// The end.
+    End(utf16::End),
+    /// The line is in UTF-16.
+    Wide(Order),
+    /// Not in the first so many bytes.
+    NotYet(usize),
 }
 
 enum Fill {
@@ -330,13 +387,183 @@ mod tests {
         assert_eq!(lines.next(&file).unwrap(), Next::Changed);
     }
 
+    fn utf16(text: &str) -> Vec<u8> {
+        text.encode_utf16().flat_map(u16::to_le_bytes).collect()
+    }
+
+    fn utf16_big(text: &str) -> Vec<u8> {
+        text.encode_utf16().flat_map(u16::to_be_bytes).collect()
+    }
+
+    /// The texts of the lines, without blanks at their ends.
+    fn check_texts(parts: &[&[u8]], expected: &[(&str, Shape)]) {
+        let content = parts.concat();
+        let (found, end) = read_all(&content);
+        let found: Vec<(&str, Shape)> = found
+            .iter()
+            .map(|line| {
+                (
+                    std::str::from_utf8(&line.bytes).unwrap().trim_end(),
+                    line.shape,
+                )
+            })
+            .collect();
+        assert_eq!(found, expected, "{}", content.escape_ascii());
+        assert_eq!(place(&end), place(&Mark::default().after(&content)));
+    }
+
+    const HOLE: [u8; 600] = [0; 600];
+    const EMOJI: &str = r#"{"a":"é€上😀"}"#;
+
+    #[test]
+    fn utf_16_is_decoded_beside_utf_8() {
+        let (wide, ended) = (utf16(EMOJI), utf16(&format!("{EMOJI}\r\n")));
+        let whole = (EMOJI, Shape::Whole);
+        let narrow = (r#"{"b":1}"#, Shape::Whole);
+        let narrow_line: &[u8] = b"{\"b\":1}\n";
+        check_texts(&[&ended, &ended], &[whole, whole]);
+        check_texts(&[b"\xFF\xFE", &ended, &ended], &[whole, whole]);
+        check_texts(
+            &[narrow_line, &ended, narrow_line, &ended],
+            &[narrow, whole, narrow, whole],
+        );
+        check_texts(
+            &[&HOLE, &ended, &HOLE, narrow_line, &HOLE, &ended],
+            &[whole, narrow, whole],
+        );
+        check_texts(&[&ended, &wide], &[whole, (EMOJI, Shape::Tail)]);
+        // Nobody knows whether the second half of a newline is still to come.
+        check_texts(&[&wide, b"\n"], &[(EMOJI, Shape::Tail)]);
+        check_texts(&[&utf16("\r\n\n \r\n"), &ended, &utf16("\r\n")], &[whole]);
+        check_texts(&[b"\xFF\xFE"], &[]);
+        let pretty = utf16("{\r\n  \"a\": 1\r\n}\r\n");
+        check_texts(
+            &[&pretty],
+            &["{", "  \"a\": 1", "}"].map(|line| (line, Shape::Whole)),
+        );
+    }
+
+    #[test]
+    fn utf_16_with_the_high_byte_first_is_decoded() {
+        let ended = utf16_big(&format!("{EMOJI}\r\n"));
+        let plain = utf16_big("{\"é\":1}\r\n");
+        check_texts(
+            &[b"\xFE\xFF", &ended, &plain, &plain, b"{\"b\":1}\n"],
+            &[
+                (EMOJI, Shape::Whole),
+                ("{\"é\":1}", Shape::Whole),
+                ("{\"é\":1}", Shape::Whole),
+                ("{\"b\":1}", Shape::Whole),
+            ],
+        );
+    }
+
+    #[test]
+    fn a_torn_line_of_one_encoding_costs_no_line_of_the_other() {
+        let wide = utf16(EMOJI);
+        let ended = utf16(&format!("{EMOJI}\r\n"));
+        let whole = (EMOJI, Shape::Whole);
+        let good: &[u8] = b"{\"b\":1}\n";
+        check_texts(
+            &[b"{\"torn", &ended, good],
+            &[
+                ("{\"torn", Shape::Whole),
+                whole,
+                ("{\"b\":1}", Shape::Whole),
+            ],
+        );
+        for (bytes, head) in [(12, r#"{"a":""#), (13, r#"{"a":"é"#), (14, r#"{"a":"é"#)] {
+            let torn = &wide[..bytes];
+            let glued = format!("{head}{{\"b\":1}}");
+            check_texts(
+                &[torn, good, good],
+                &[(&glued, Shape::Whole), ("{\"b\":1}", Shape::Whole)],
+            );
+            let after_hole = [(head, Shape::Whole), ("{\"b\":1}", Shape::Whole), whole];
+            check_texts(&[torn, &HOLE, good, &ended], &after_hole);
+        }
+        // Lines that this program has appended again end in a newline of one byte.
+        let again = [
+            b"\n",
+            &wide[..],
+            b"\r\0\n",
+            &wide,
+            b"\n",
+            good,
+            &wide,
+            b"\n",
+            &ended,
+        ]
+        .concat();
+        check_texts(
+            &[&again],
+            &[whole, whole, ("{\"b\":1}", Shape::Whole), whole, whole],
+        );
+    }
+
+    #[test]
+    fn an_overlong_line_in_utf_16_is_skipped_and_its_head_shown() {
+        let head = "x".repeat(HEAD_BYTES / 2);
+        for chars in [
+            LINE_BYTES_MAX / 2 + 1,
+            READ_BYTES / 2,
+            READ_BYTES + 3,
+            3 * READ_BYTES,
+        ] {
+            let content = [
+                utf16(&"x".repeat(chars)),
+                utf16("\r\n"),
+                b"good\n".to_vec(),
+                utf16("good\n"),
+            ];
+            let parts = content.each_ref().map(|part| &part[..]);
+            check_texts(
+                &parts,
+                &[
+                    (&head, Shape::TooLong),
+                    ("good", Shape::Whole),
+                    ("good", Shape::Whole),
+                ],
+            );
+        }
+        let longest = "x".repeat(LINE_BYTES_MAX / 2);
+        check_texts(
+            &[&utf16(&format!("{longest}\n"))],
+            &[(&longest, Shape::Whole)],
+        );
+    }
+
     proptest! {
+        #[test]
+        fn lines_in_two_encodings_are_told_apart_wherever_a_read_ends(
+            lines in prop::collection::vec((any::<bool>(), "[^\0\n]{0,60}|[上第\u{a0a}😀]{0,9}", 0usize..300, 0usize..3), 0..120)
+        ) {
+            let (mut content, mut expected) = (Vec::new(), Vec::new());
+            for (is_wide, text, padding, end) in lines {
+                let text = format!("{{\"a\":\"{text}{}\"}}\r", "x".repeat(padding));
+                let line = format!("{text}\n");
+                expected.push((content.len() as u64, text));
+                content.extend(if is_wide { utf16(&line) } else { line.into_bytes() });
+                content.extend(&HOLE[..[0, 4, 600][end]]);
+            }
+            let (found, end) = read_all(&content);
+            prop_assert_eq!(place(&end), place(&Mark::default().after(&content)));
+            for line in &found {
+                let offset = usize::try_from(line.at.offset).unwrap();
+                prop_assert_eq!(place(&line.at), place(&Mark::default().after(&content[..offset])));
+            }
+            let found: Vec<(u64, String)> =
+                found.into_iter().map(|line| (line.at.offset, String::from_utf8(line.bytes).unwrap())).collect();
+            prop_assert_eq!(found, expected);
+        }
+
         #[test]
         fn no_byte_is_lost_and_every_mark_vouches_for_itself(
             pieces in prop::collection::vec((prop::collection::vec(any::<u8>(), 0..3000), 0usize..3), 0..60)
         ) {
             let content: Vec<u8> =
                 pieces.iter().flat_map(|(bytes, newlines)| [&bytes[..], &b"\n\n\n"[..*newlines]].concat()).collect();
+            prop_assume!(!content.windows(4).any(|bytes| utf16::begins(bytes).is_some()));
             let (found, end) = read_all(&content);
             prop_assert_eq!(place(&end), place(&Mark::default().after(&content)));
             prop_assert!(vouches_for_itself(&content, &end));

@@ -56,7 +56,7 @@ pub enum Ruling {
 
 /// The fields known by name, in camelCase and in `snake_case`. They are Atomic's, and their
 /// values are ids its hosts make up, versions, and names of commands.
-pub const KNOWN: [(&str, &str); 12] = [
+pub const KNOWN: [(&str, &str); 13] = [
     ("eventId", "event_id"),
     ("anonymousId", "anonymous_id"),
     ("sessionId", "session_id"),
@@ -69,6 +69,8 @@ pub const KNOWN: [(&str, &str); 12] = [
     ("platform", "platform"),
     ("source", "source"),
     ("success", "success"),
+    // What this program makes of a timestamp that is no time.
+    ("timestampText", "timestamp_text"),
 ];
 
 /// The first of the known fields frame an event: without its ids it cannot be counted at all, or only
@@ -231,7 +233,7 @@ fn holds_personal(name: &str, value: &Field) -> bool {
         Field::Object(fields) => fields
             .iter()
             .any(|(key, item)| looks_personal(key) || holds_personal(name, item)),
-        Field::Null | Field::Bool(_) | Field::Number(_) => false,
+        Field::Null | Field::Bool(_) | Field::Number(_) | Field::NoNumber => false,
     }
 }
 

@@ -56,8 +56,10 @@ pub fn read_object(bytes_max: usize, wait_max: Duration) -> io::Result<Heard> {
 }
 
 fn is_whole(text: &[u8]) -> bool {
-    // A look at the end spares most looks at the whole.
-    text.trim_ascii_end().ends_with(b"}") && event::object(text).is_ok()
+    // A look at the end spares most looks at the whole. In UTF-16 there are zeros around the bracket.
+    let is_nothing = |byte: &&u8| **byte == 0 || byte.is_ascii_whitespace();
+    let last = text.iter().rev().find(|byte| !is_nothing(byte));
+    last == Some(&b'}') && event::object(text).is_ok()
 }
 
 #[cfg(test)]
@@ -68,9 +70,13 @@ mod tests {
     fn an_object_is_whole_when_it_parses() {
         for whole in ["{}", "{\"a\":{\"b\":1}}\n", "\u{feff}{}\r\n"] {
             assert!(is_whole(whole.as_bytes()), "{whole}");
+            let utf16: Vec<u8> = whole.encode_utf16().flat_map(u16::to_le_bytes).collect();
+            assert!(is_whole(&utf16), "{whole}");
         }
         for part in ["", "{", "{\"a\":{\"b\":1}", "{\"a\":\"}", "[{}]"] {
             assert!(!is_whole(part.as_bytes()), "{part}");
+            let utf16: Vec<u8> = part.encode_utf16().flat_map(u16::to_le_bytes).collect();
+            assert!(!is_whole(&utf16), "{part}");
         }
     }
 }

@@ -15,7 +15,7 @@ use chrono::{DateTime, Utc};
 pub struct Waiting {
     /// The buffer's file name.
     pub name: String,
-    /// Lines that a pass would read; a few of them may turn out to be no events.
+    /// Lines that a pass would read; a few of them may turn out to be no events, or several.
     pub events: u64,
     /// Bytes behind the cursor.
     pub bytes: u64,

@@ -93,7 +93,7 @@ fn read_envelopes(reckoning: &mut Reckoning, path: &Path, file: &File) -> Result
     let size = file.metadata().with_context(context)?.len();
     let mut lines = Lines::new(&Mark::default(), size, ENVELOPE_BYTES_MAX);
     let next = || lines.next(file).with_context(context);
-    read_lines(reckoning, path, next, Arrival::read)
+    read_lines(reckoning, path, next, |line| vec![Arrival::read(line)])
 }
 
 /// A line that waits is taken for what it will be when it leaves.
@@ -102,10 +102,18 @@ fn read_buffer(reckoning: &mut Reckoning, paths: &Paths, name: &str, frame: &Fra
     let mut lines = buffer.lines(Limits::default().line_bytes_max);
     let next = || buffer.next(&mut lines);
     reckoning.files.push(paths.buffer(name));
-    read_lines(reckoning, &paths.buffer(name), next, |line| {
+    let arrival = |line: &[u8]| {
         let event = event::read(line).map_err(|_| Damaged)?;
         let envelope = envelope::wrap(&event, frame).map_err(|_| Damaged)?;
         Arrival::read(&envelope.json)
+    };
+    read_lines(reckoning, &paths.buffer(name), next, |line| {
+        let whole = arrival(line);
+        if whole.is_ok() {
+            return vec![whole];
+        }
+        let pieces = event::pieces(line).into_iter();
+        pieces.map(|piece| arrival(&line[piece.range])).collect()
     })?;
     Ok(())
 }
@@ -114,7 +122,7 @@ fn read_lines(
     reckoning: &mut Reckoning,
     path: &Path,
     mut next: impl FnMut() -> Result<Next>,
-    read: impl Fn(&[u8]) -> Result<Option<Arrival>, Damaged>,
+    read: impl Fn(&[u8]) -> Vec<Result<Option<Arrival>, Damaged>>,
 ) -> Result<Readable> {
     let mut readable = Readable::default();
     loop {
@@ -126,17 +134,18 @@ fn read_lines(
                 return Ok(readable);
             }
         };
-        let arrival = read(&bytes);
-        if arrival.is_ok() {
-            readable.yes += 1;
-        } else {
-            readable.no += 1;
-        }
-        match (arrival, shape) {
-            (Ok(Some(arrival)), _) => reckoning.add(&arrival),
-            // Somebody is still writing the last line.
-            (Ok(None), _) | (Err(Damaged), Shape::Tail) => {}
-            (Err(Damaged), Shape::Whole | Shape::TooLong) => reckoning.damaged += 1,
+        for arrival in read(&bytes) {
+            if arrival.is_ok() {
+                readable.yes += 1;
+            } else {
+                readable.no += 1;
+            }
+            match (arrival, shape) {
+                (Ok(Some(arrival)), _) => reckoning.add(&arrival),
+                // Somebody is still writing the last line.
+                (Ok(None), _) | (Err(Damaged), Shape::Tail) => {}
+                (Err(Damaged), Shape::Whole | Shape::TooLong) => reckoning.damaged += 1,
+            }
         }
     }
 }

@@ -47,6 +47,7 @@ mod inspect;
 mod install;
 mod lanes;
 mod law;
+mod lenient;
 mod limits;
 mod network;
 mod no_locks;

@@ -35,6 +35,17 @@ pub fn hold(data: &[u8]) {
     let is_due =
         start > 0 && line[start + 1] == b'"' && begun.count() < TRIED_MAX && has_id(&event);
     assert!(found.is_some() || !is_due, "the event is lost");
+    check_pair(&event);
+}
+
+/// Two events without anything between them are told apart.
+fn check_pair(event: &[u8]) {
+    let event = event.trim_ascii();
+    if event.first() == Some(&b'{') && event.last() == Some(&b'}') {
+        let pieces = event::pieces(&[event, event].concat());
+        let ranges: Vec<_> = pieces.into_iter().map(|piece| piece.range).collect();
+        assert_eq!(ranges, [0..event.len(), event.len()..2 * event.len()]);
+    }
 }
 
 /// An event as a producer writes it, with nested fields that look like events, too.
