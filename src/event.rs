@@ -187,7 +187,8 @@ fn timestamp_text(timestamp: Field) -> Option<Field> {
         Field::Null => return None,
         other => return Some(other),
     };
-    text.truncate(text.floor_char_boundary(TIMESTAMP_TEXT_BYTES_MAX));
+    let mut ends = (0..=TIMESTAMP_TEXT_BYTES_MAX).rev();
+    text.truncate(ends.find(|end| text.is_char_boundary(*end))?);
     (!text.is_empty()).then_some(Field::Text(text.into()))
 }
 

@@ -47,7 +47,10 @@ pub(super) fn text_of<'a>(value: &'a Field) -> Cow<'a, str> {
 /// Whether it can be told from its neighbours in a list without quotes.
 fn is_plain_in_list(item: &Field) -> bool {
     match item {
-        Field::Text(text) => !text.contains([',', '"', '[', ']', '{', '}']),
+        Field::Text(text) => {
+            let is_marking = |byte| matches!(byte, b',' | b'"' | b'[' | b']' | b'{' | b'}');
+            !text.bytes().any(is_marking)
+        }
         item => item.is_scalar(),
     }
 }
