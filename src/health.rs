@@ -169,7 +169,7 @@ fn nearest(folder: &Path) -> Option<&Path> {
 /// # Errors
 /// Its file system has no locks.
 pub(crate) fn look_at_locks(paths: &Paths) -> Result<()> {
-    // Without this file nothing is recorded, and nobody locks it.
+    // Without this file nothing is recorded; and no other process locks it.
     let Ok(file) = os::open(&paths.consent(), Open::Read) else {
         return Ok(());
     };

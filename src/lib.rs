@@ -82,7 +82,7 @@
 //! `upload/consent.lock`, while telemetry.json is changed, for which nobody waits long. `purge` holds the
 //! uploader's lock, too: it empties the buffers as a pass does.
 //! Order: the uploader's lock, then one buffer's. On Linux a write lease guards the truncation too.
-//! Where the file system has no locks, producers append without, and nobody can upload.
+//! Where the file system has no locks, producers append without them, and a pass sends nothing.
 //! A hook locks the calls of its session, then perhaps `upload/consent.lock`, then the buffer.
 //! `upload/detached.lock` is held by a detached pass until its
 //! last look (see [`detach`]); whoever starts one tries the uploader's lock too, and lets it go at once.

@@ -59,7 +59,7 @@ pub fn is_held(file: &File) -> bool {
 pub fn check(file: &File) -> io::Result<()> {
     match fs2::FileExt::try_lock_shared(file).map_err(in_words) {
         Err(err) if err.kind() == io::ErrorKind::Unsupported => Err(err),
-        // Somebody has it, or it was had and ends with this value.
+        // Another process has the lock, or it was taken here and ends with this value.
         _ => {
             drop(Held(file));
             Ok(())

@@ -8,7 +8,7 @@ use anyhow::{Context, Error, Result, anyhow};
 use std::io;
 use std::path::PathBuf;
 
-/// Of so many damaged files the person has to remove some.
+/// With this many files set aside, the user has to remove some.
 const NAMES_MAX: usize = 100;
 
 /// Something that held no answer and stood in the place of telemetry.json.

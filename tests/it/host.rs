@@ -155,7 +155,7 @@ fn a_host_with_handlers() {
     // The same at the one moment that counts.
     let file = os::open(&path, Open::Update).unwrap();
     let Lease::Held(held) = lease::take(&file) else {
-        panic!("this file system has no leases, or somebody has the file open");
+        panic!("this file system has no leases, or another process has the file open");
     };
     let opened = fs::File::options()
         .read(true)
