@@ -183,7 +183,7 @@ impl Intake {
             && ((rules.tail == Tail::TakenWhenStale && fresh()) || self.buffer.is_being_written())
     }
 
-    /// What becomes of a line: one verdict, or one for each piece if several were glued together.
+    /// Judges a line: one verdict, or one for each piece if several objects were glued together.
     fn judge(&self, line: Line, rules: &Rules) -> Vec<Judged> {
         if line.at.offset < self.over_cap {
             return vec![dropped(line.at, &[], DropReason::OverCap)];

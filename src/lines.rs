@@ -432,7 +432,7 @@ mod tests {
             &[whole, narrow, whole],
         );
         check_texts(&[&ended, &wide], &[whole, (EMOJI, Shape::Tail)]);
-        // Nobody knows whether the second half of a newline is still to come.
+        // The second half of the newline may still follow.
         check_texts(&[&wide, b"\n"], &[(EMOJI, Shape::Tail)]);
         check_texts(&[&utf16("\r\n\n \r\n"), &ended, &utf16("\r\n")], &[whole]);
         check_texts(&[b"\xFF\xFE"], &[]);

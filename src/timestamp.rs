@@ -36,7 +36,7 @@ const DATE_TIMES: [&str; 11] = [
     "%b %d %H:%M:%S UTC %Y", // date
 ];
 
-/// Days, as far as their names are told apart.
+/// The first letters of each day's name.
 const DAYS: [&str; 7] = ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"];
 
 /// The time in a field; `None` if it cannot be read or cannot be true.
@@ -49,7 +49,7 @@ pub fn read(value: &Field) -> Option<DateTime<Utc>> {
     time.filter(|time| (YEAR_MIN..=YEAR_MAX).contains(&time.year()))
 }
 
-/// To the microsecond, which is as far as a number of today goes in 53 bits.
+/// Precise to the microsecond: seconds in a float of 64 bits have no more.
 fn read_epoch(number: f64) -> Option<DateTime<Utc>> {
     let mut units = EPOCH_UNITS.into_iter();
     let (_, micros) = units.find(|(below, _)| number.abs() < *below)?;
