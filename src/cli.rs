@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 mod application;
+mod caller;
 mod doctor;
 mod frequent;
 mod generated;
@@ -20,6 +21,7 @@ mod steering;
 mod subcommands;
 
 pub use application::*;
+pub use caller::is_called_by_host;
 pub use doctor::*;
 pub use generated::*;
 pub use report::*;
@@ -30,9 +32,9 @@ pub use subcommands::*;
 
 /// Upload usage telemetry from a local JSONL buffer to Azure Application Insights
 ///
-/// Without a command: one silent pass over the buffers of an application, meant to be spawned by
-/// hooks, by the application itself, by cron, launchd or systemd. Events leave the buffer only after
-/// the server accepted them.
+/// Without a command: one pass over the buffers of an application, silent but for a new problem that
+/// you have to mend, meant to be spawned by hooks, by the application itself, by cron, launchd or
+/// systemd. Events leave the buffer only after the server accepted them.
 #[derive(Debug, Parser)]
 #[command(
     version,
@@ -86,14 +88,6 @@ impl Cli {
             }
         })
     }
-}
-
-/// Whether these are the arguments of a command that must not fail whoever calls it.
-pub fn is_called_by_host(arguments: &[OsString]) -> bool {
-    arguments.iter().skip(1).any(|argument| {
-        let argument = argument.to_string_lossy();
-        argument == "hook" || argument == "record" || argument.starts_with("--detach")
-    })
 }
 
 /// Everything that is not the pass.
