@@ -1,13 +1,17 @@
 //! One buffer during one pass: opened once, read without a lock, committed, re-appended to, settled.
 //! With `cursor.rs`, `settle.rs` and `lines.rs` the only code that touches a buffer.
 
+mod folder;
+
+pub use folder::*;
+
 use crate::cursor::{self, Cursor, Mark};
 use crate::lease::{self, Lease};
 use crate::lines::{Lines, Next};
 use crate::lock;
 use crate::news::Closed;
 use crate::os::{self, Open};
-use crate::paths::{self, Paths};
+use crate::paths::Paths;
 use anyhow::{Context, Result};
 use std::fs::File;
 use std::io;
@@ -15,44 +19,11 @@ use std::ops::Range;
 use std::path::PathBuf;
 use std::time::SystemTime;
 
-/// The buffers of a data folder, by name, in a stable order. A missing folder has none.
-///
-/// # Errors
-/// A folder that cannot be listed.
-pub fn names(paths: &Paths) -> Result<Vec<String>> {
-    let folder = paths.data();
-    let listing = loop {
-        match std::fs::read_dir(folder) {
-            Ok(listing) => break listing,
-            Err(err) if err.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-            // Unlike other opens, this one is not tried again by std.
-            Err(err) if err.kind() == io::ErrorKind::Interrupted => {}
-            Err(err) => {
-                return Err(err).with_context(|| format!("cannot list {}", folder.display()));
-            }
-        }
-    };
-    let mut names = Vec::new();
-    for entry in listing {
-        let name = entry
-            .with_context(|| format!("cannot list {}", folder.display()))?
-            .file_name();
-        names.extend(
-            name.into_string()
-                .ok()
-                .filter(|name| paths::is_buffer(name)),
-        );
-    }
-    names.sort();
-    Ok(names)
-}
+/// Over the cap the oldest lines go down to nine tenths of it, so that not every pass drops some.
+const CAP_TENTHS_KEPT: u64 = 9;
 
-/// Whether a buffer may hold something for a pass. Costs one `stat`; what is not a regular file
-/// counts, so that the pass says what is wrong with it.
-pub fn has_bytes(paths: &Paths, name: &str) -> bool {
-    std::fs::symlink_metadata(paths.buffer(name))
-        .is_ok_and(|found| !found.is_file() || found.len() > 0)
-}
+/// Bytes of a buffer that are counted at once.
+const COUNT_BYTES: usize = 64 * 1024;
 
 /// An open buffer.
 #[derive(Debug)]
@@ -126,6 +97,45 @@ impl Buffer {
     /// A reader over what is not delivered yet.
     pub fn lines(&self, line_bytes_max: usize) -> Lines {
         Lines::new(&self.mark, self.size, line_bytes_max)
+    }
+
+    /// Where the lines begin that are within the cap, if there are more of them. The zero bytes of a hole do
+    /// not count. Bytes are only read, and counted, where the file is as large as that.
+    ///
+    /// # Errors
+    /// A buffer that cannot be read.
+    pub fn over_cap(&self, bytes_max: u64) -> Result<Option<u64>> {
+        if self.size - self.mark.offset <= bytes_max {
+            return Ok(None);
+        }
+        let kept = bytes_max / 10 * CAP_TENTHS_KEPT;
+        let (mut counted, mut begin) = (0, None);
+        let mut piece = vec![0; COUNT_BYTES];
+        let mut end = self.size;
+        // From the end on: what was appended last is kept.
+        while end > self.mark.offset {
+            let left = usize::try_from(end - self.mark.offset);
+            let length = left.map_or(COUNT_BYTES, |left| left.min(COUNT_BYTES));
+            end -= length as u64;
+            let piece = &mut piece[..length];
+            let read = os::read_at(&self.file, piece, end);
+            read.with_context(|| format!("cannot read {}", self.path.display()))?;
+            let before = counted;
+            counted += piece.iter().filter(|byte| **byte != 0).count() as u64;
+            if begin.is_none() && counted >= kept {
+                let full = piece
+                    .iter()
+                    .enumerate()
+                    .rev()
+                    .filter(|(_, byte)| **byte != 0);
+                let last = full.zip(before + 1..).find(|(_, counted)| *counted >= kept);
+                begin = last.map(|((index, _), _)| end + index as u64);
+            }
+            if counted > bytes_max {
+                return Ok(begin);
+            }
+        }
+        Ok(None)
     }
 
     /// Reads the next line.
@@ -233,7 +243,7 @@ impl Buffer {
     /// Whether a producer is in the middle of an append, as far as can be told: it holds the lock, or
     /// the file has grown since it was opened. What it has written so far is not all of it.
     pub fn is_being_written(&self) -> bool {
-        let is_held = lock::is_held(self.lock_file());
+        let is_held = lock::is_held(self.lock_file()).unwrap_or(false);
         // One long write becomes visible page by page; a millisecond is many of them.
         lock::step();
         is_held || self.length().is_ok_and(|length| length != self.size)
@@ -270,7 +280,9 @@ impl Buffer {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::paths;
     use std::collections::BTreeMap;
+    use std::path::Path;
 
     fn check(behind: &str, expected: &str) {
         check_content(&format!("before\n{behind}"), expected);
@@ -284,6 +296,44 @@ mod tests {
         let buffer = Buffer::look(&paths, paths::OWN_BUFFER, Open::Update).unwrap();
         buffer.take_back(7, b"\nours\n");
         assert_eq!(std::fs::read_to_string(&path).unwrap(), expected);
+    }
+
+    fn opened(content: &[u8], buffer: impl FnOnce(&Path)) -> (tempfile::TempDir, Buffer) {
+        let folder = tempfile::tempdir().unwrap();
+        let paths = Paths::find("a", Some(folder.path()), &BTreeMap::new()).unwrap();
+        let path = paths.buffer(paths::OWN_BUFFER);
+        std::fs::write(&path, content).unwrap();
+        buffer(&path);
+        let buffer = Buffer::look(&paths, paths::OWN_BUFFER, Open::Read).unwrap();
+        (folder, buffer)
+    }
+
+    #[test]
+    fn the_cap_counts_what_was_appended_last_and_no_zero_bytes() {
+        let check = |content: &[u8], bytes_max: u64, expected: Option<u64>| {
+            let (_folder, buffer) = opened(content, |_| {});
+            let found = buffer.over_cap(bytes_max).unwrap();
+            assert_eq!(found, expected, "{} of {bytes_max}", content.len());
+        };
+        check(&[b'x'; 100], 100, None);
+        check(&[b'x'; 101], 100, Some(11));
+        check(&vec![b'x'; 300_000], 100_000, Some(210_000));
+        let full = |hole: usize, text: usize| [vec![0; hole], vec![b'x'; text]].concat();
+        check(&full(500_000, 100_000), 100_000, None);
+        check(&full(500_000, 100_001), 100_000, Some(510_001));
+        // The bytes before a hole are the older ones.
+        let both = [vec![b'x'; 50], vec![0; 70_000], vec![b'x'; 80]].concat();
+        check(&both, 100, Some(40));
+        check(&both, 130, None);
+    }
+
+    #[test]
+    fn a_sparse_hole_of_a_gigabyte_is_not_over_the_cap() {
+        let (_folder, buffer) = opened(b"", |path| {
+            let file = File::options().write(true).open(path).unwrap();
+            os::write_at(&file, b"{}\n", 1 << 30).unwrap();
+        });
+        assert_eq!(buffer.over_cap(100_000).unwrap(), None);
     }
 
     #[test]

@@ -14,6 +14,7 @@
 use crate::cli::Upload;
 use crate::consent::{self, Consent};
 use crate::holder;
+use crate::ledger;
 use crate::lock;
 use crate::os::{self, Open};
 use crate::outlook::{self, Outlook};
@@ -94,7 +95,8 @@ pub fn start(
     }
     let lock_file = open_lock(paths)?;
     loop {
-        let Some(held) = lock::take_now(&lock_file).context("cannot lock upload/detached.lock")?
+        let Some(held) =
+            lock::take_past_looks(&lock_file).context("cannot lock upload/detached.lock")?
         else {
             return Ok(Started::busy());
         };
@@ -233,7 +235,10 @@ pub fn run(gather: Duration, pass: impl Fn(Mode) -> ExitCode) -> Result<ExitCode
     if held.is_none() {
         return Ok(ExitCode::SUCCESS);
     }
+    let note_owner = || ledger::note_owner(&lock_file, world::now(), gather);
+    note_owner();
     pass(Mode::Gathering);
+    note_owner();
     world::sleep(gather);
     drop(held);
     Ok(pass(Mode::Background))

@@ -1,6 +1,6 @@
 //! What a pass would do. Changes and makes nothing.
 
-use crate::buffer::Buffer;
+use crate::buffer::{self, Buffer};
 use crate::clock::Clock;
 use crate::fate::{self, Fate};
 use crate::intake::{Intake, More, Taken};
@@ -19,16 +19,18 @@ use anyhow::Result;
 /// A data folder that cannot be listed.
 pub fn run<W: World>(pass: &Pass<W>) -> Result<Summary> {
     let names = outlook::waiting(pass.paths)?;
-    if names.is_empty() {
+    if names.is_empty() && !outlook::is_anything_waiting(pass.paths)? {
         return Ok(Summary::ended(Ending::Nothing));
     }
     let mut summary = Summary::default();
+    summary.problems.extend(buffer::unusable(pass.paths)?);
     let last = State::load(pass.paths).clock;
     let clock = Clock::read(pass.world.now(), last.as_ref());
     let rules = pass.rules(&clock, None);
     for name in names {
         let counted = Buffer::look(pass.paths, &name, Open::Read)
-            .and_then(|buffer| count(Intake::new(buffer, rules.limits), &rules, &mut summary));
+            .and_then(|buffer| Intake::new(buffer, rules.limits))
+            .and_then(|intake| count(intake, &rules, &mut summary));
         summary.noting(counted);
     }
     Ok(summary)
@@ -43,7 +45,7 @@ fn count(mut intake: Intake, rules: &Rules, summary: &mut Summary) -> Result<()>
             .map(|index| (index, Fate::Delivered))
             .collect();
         let fates = fate::of_each(&batch, posted);
-        summary.account(&batch.lines, &fates, fates.len());
+        summary.account(&intake.buffer.name, &batch.lines, &fates, fates.len());
         if more == More::No {
             break;
         }

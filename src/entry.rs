@@ -58,7 +58,7 @@ impl Entry {
     /// # Errors
     /// The system refuses even to try.
     pub fn take(&self) -> Result<Option<Held<'_>>> {
-        lock::take_now(&self.lock_file)
+        lock::take_past_looks(&self.lock_file)
             .with_context(|| format!("cannot lock {}", self.path.display()))
     }
 

@@ -26,6 +26,15 @@ use std::path::Path;
 /// Less room than this and nothing can be appended for long, nor the end of a pass be written down.
 pub const FREE_BYTES_MIN: u64 = 1_000_000;
 
+/// A buffer that was renamed, so that no upload reads it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Renamed {
+    /// Its name.
+    pub name: String,
+    /// What to do about it.
+    pub advice: String,
+}
+
 /// Everything that is looked at.
 #[derive(Debug)]
 pub struct Health {
@@ -51,12 +60,16 @@ pub struct Health {
     pub buffers: Vec<Waiting>,
     /// What is wrong with the folder, with one of the buffers, or with the disk; a sentence each.
     pub obstacles: Vec<String>,
+    /// Renamed buffers that hold something.
+    pub renamed: Vec<Renamed>,
     /// The last pass, the totals, the pause.
     pub state: State,
     /// Whether our clock can be right, and was not stepped.
     pub clock_is_credible: bool,
     /// The uploader at work.
     pub holder: Option<Holder>,
+    /// The detached pass.
+    pub detached: Option<Holder>,
     /// Hosts that have our hooks, or some of them, or another version's.
     pub hooks: Vec<Found>,
     /// Whether the hooks find this program.
@@ -75,21 +88,17 @@ impl Health {
     ) -> Health {
         let app = application.app();
         let settings = Settings::resolve(&Upload::default(), app, paths, env);
-        let (endpoint, way, connection_warning, limits) = match settings {
+        let (endpoint, way, connection_warning) = match settings {
             Ok(settings) => {
                 let Connection {
                     endpoint, warning, ..
                 } = settings.connection;
                 let way = Proxies::read(env).way_to(&endpoint);
-                (
-                    Ok(endpoint.authority()),
-                    Some(way),
-                    warning,
-                    settings.limits,
-                )
+                (Ok(endpoint.authority()), Some(way), warning)
             }
-            Err(err) => (Err(err), None, None, Limits::default()),
+            Err(err) => (Err(err), None, None),
         };
+        let limits = Limits::configured(paths);
         let mut obstacles = Vec::new();
         let mut note = |looked: Result<()>| {
             obstacles.extend(looked.err().map(|err| format!("{err:#}")));
@@ -97,12 +106,21 @@ impl Health {
         note(look_at_folder(paths.data()));
         note(look_at_room(paths.data()));
         note(look_at_locks(paths));
+        obstacles.extend(buffer::unusable(paths).unwrap_or_default());
+        let renamed = buffer::renamed(paths).unwrap_or_default().into_iter();
+        let renamed = renamed.map(|name| Renamed {
+            advice: buffer::advice_for_renamed(paths, &name),
+            name,
+        });
+        let mut note = |looked: Result<()>| {
+            obstacles.extend(looked.err().map(|err| format!("{err:#}")));
+        };
         let names = buffer::names(paths).unwrap_or_default();
         let mut buffers = Vec::new();
         for name in names.iter().filter(|name| buffer::has_bytes(paths, name)) {
             let path = paths.buffer(name);
             note(os::may_write(&path).with_context(|| format!("cannot write {}", path.display())));
-            match waiting::look(paths, name) {
+            match waiting::look(paths, name, &limits) {
                 Ok(found) => buffers.push(found),
                 Err(err) => note(Err(err)),
             }
@@ -120,11 +138,13 @@ impl Health {
             endpoint,
             way,
             connection_warning,
+            renamed: renamed.collect(),
             buffers,
             obstacles,
             clock_is_credible: Clock::read(now, state.clock.as_ref()).credible,
             state,
             holder: holder::find(paths),
+            detached: holder::find_detached(paths),
             limits,
             hooks,
             is_found_by_hooks: host_settings::binary(env).is_some(),
@@ -173,8 +193,10 @@ pub(crate) fn look_at_locks(paths: &Paths) -> Result<()> {
     let Ok(file) = os::open(&paths.consent(), Open::Read) else {
         return Ok(());
     };
-    lock::check(&file)
-        .with_context(|| format!("nothing can be sent from {}", paths.data().display()))
+    let Err(err) = lock::is_held(&file) else {
+        return Ok(());
+    };
+    Err(err).with_context(|| format!("nothing can be sent from {}", paths.data().display()))
 }
 
 fn look_at_room(folder: &Path) -> Result<()> {

@@ -18,9 +18,6 @@ use chrono::{DateTime, TimeDelta, Utc};
 /// A line without a newline is left alone for this long: its producer may still be writing.
 const TAIL_FRESH: TimeDelta = TimeDelta::seconds(60);
 
-/// Over the cap the oldest lines go down to nine tenths of it, so that not every pass drops some.
-const CAP_TENTHS_KEPT: u64 = 9;
-
 /// How often a pass starts again on a buffer that the person keeps changing.
 const RESTARTS_MAX: u32 = 3;
 
@@ -64,21 +61,19 @@ pub struct Intake {
 
 impl Intake {
     /// Starts at the buffer's cursor.
-    pub fn new(buffer: Buffer, limits: &Limits) -> Intake {
-        let waiting = buffer.size - buffer.mark.offset;
-        let over_cap = if waiting > limits.buffer_bytes_max {
-            buffer.size - limits.buffer_bytes_max / 10 * CAP_TENTHS_KEPT
-        } else {
-            0
-        };
+    ///
+    /// # Errors
+    /// A buffer that cannot be read.
+    pub fn new(buffer: Buffer, limits: &Limits) -> Result<Intake> {
+        let over_cap = buffer.over_cap(limits.buffer_bytes_max)?.unwrap_or(0);
         let lines = buffer.lines(limits.line_bytes_max);
-        Intake {
+        Ok(Intake {
             buffer,
             lines,
             carried: Vec::new(),
             over_cap,
             restarts: 0,
-        }
+        })
     }
 
     /// Opens a buffer by name; one that cannot be opened is a problem of its own, and of no other.
@@ -88,8 +83,10 @@ impl Intake {
         limits: &Limits,
         summary: &mut Summary,
     ) -> Option<Intake> {
-        let opened = Buffer::open(paths, name).map(|buffer| Intake::new(buffer, limits));
-        summary.noting(opened)
+        let opened = Buffer::open(paths, name).and_then(|buffer| Intake::new(buffer, limits));
+        let intake = summary.noting(opened)?;
+        summary.reads_again(name);
+        Some(intake)
     }
 
     /// What is not delivered yet of that which stood there when it was opened.

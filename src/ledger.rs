@@ -8,15 +8,17 @@ use crate::clock::Clock;
 use crate::event::DropReason;
 use crate::fate::Fate;
 use crate::journal::{self, Durable};
-use crate::os;
+use crate::lock;
+use crate::os::{self, Open};
 use crate::paths::Paths;
 use crate::state::{Last, LastTrouble, State};
-use crate::summary::{Ending, Summary};
+use crate::summary::{Ending, Summary, Tense};
 use crate::terminal;
 use anyhow::{Result, bail};
-use chrono::{DateTime, SecondsFormat, Utc};
+use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use serde_json::json;
 use std::fs::File;
+use std::time::Duration;
 
 /// Writes the lines that were rejected, durably, before the cursor passes them.
 ///
@@ -78,9 +80,11 @@ pub fn check_room_for_rejected(paths: &Paths, bytes: u64) -> Result<()> {
     Ok(())
 }
 
-/// Says in the lock file who holds it. Only people read it, so a failure is let go.
-pub fn note_owner(lock_file: &File, now: DateTime<Utc>) {
-    let note = format!("pid {} since {}\n", std::process::id(), stamp(now));
+/// Says in the lock file who holds it, and until when at most. Only people read it, so a failure is let go.
+pub fn note_owner(lock_file: &File, since: DateTime<Utc>, for_at_most: Duration) {
+    let until = TimeDelta::from_std(for_at_most).unwrap_or_default();
+    let (pid, until) = (std::process::id(), stamp(since + until));
+    let note = format!("pid {pid} since {} until {until}\n", stamp(since));
     let _ = os::truncate(lock_file, 0).and_then(|()| os::write_at(lock_file, note.as_bytes(), 0));
 }
 
@@ -94,13 +98,7 @@ pub fn finish(
     clock: &Clock,
 ) {
     state.count(now, round);
-    let later = matches!(round.ending, Ending::Later(_) | Ending::Misconfigured(_))
-        || !round.problems.is_empty();
-    state.failures_in_a_row = if later {
-        state.failures_in_a_row + 1
-    } else {
-        0
-    };
+    note_trouble(paths, now, state, round);
     let counts = Summary {
         fields_refused: std::collections::BTreeMap::default(),
         ..round.clone()
@@ -110,13 +108,8 @@ pub fn finish(
         at: now,
         exit: round.exit_code(),
         summary: line.clone(),
+        counts: without_trouble(counts),
     });
-    if let Some(words) = round.trouble() {
-        state.last_trouble = Some(LastTrouble {
-            at: now,
-            words: impersonal(paths, words),
-        });
-    }
     if let Some(pause) = &mut state.not_before {
         pause.reason = impersonal(paths, &pause.reason);
     }
@@ -125,6 +118,56 @@ pub fn finish(
     }
     let _ = state.save(paths);
     log(paths, now, &format!("exit {} {line}", round.exit_code()));
+}
+
+/// What a round did, where its summary line tells the trouble as well.
+fn without_trouble(round: Summary) -> Option<String> {
+    let tells_both = round.seen > 0 && round.problems.is_empty() && round.trouble().is_some();
+    let ending = Ending::Done;
+    let done = Summary { ending, ..round };
+    done.line(Tense::Done).filter(|_| tells_both)
+}
+
+fn note_trouble(paths: &Paths, now: DateTime<Utc>, state: &mut State, summary: &Summary) {
+    let Some(words) = summary.trouble() else {
+        state.failures_in_a_row = 0;
+        return;
+    };
+    state.failures_in_a_row += 1;
+    state.last_trouble = Some(LastTrouble {
+        at: now,
+        words: impersonal(paths, words),
+    });
+}
+
+/// Whether the trouble of a pass is another one than that of the pass before, or the first one after all
+/// went well.
+pub fn is_news(paths: &Paths, before: &State, summary: &Summary) -> bool {
+    let words = |trouble: &LastTrouble| trouble.words.clone();
+    let before = before
+        .last_trouble
+        .as_ref()
+        .filter(|_| before.failures_in_a_row > 0);
+    before.map(words) != summary.trouble().map(|words| impersonal(paths, words))
+}
+
+/// Whether the trouble of a pass that could not begin is news. If so the state remembers it for the next such
+/// pass. Only the holder of the lock may write the state; where the lock cannot be had at all, no process
+/// holds it.
+pub fn is_new_failure(paths: &Paths, now: DateTime<Utc>, summary: &Summary) -> bool {
+    let is_news = is_news(paths, &State::load(paths), summary);
+    let folders = os::check_dir(paths.data()).and(os::check_private_dir(&paths.upload()));
+    if folders.is_err() || !is_news {
+        return is_news;
+    }
+    let lock_file = os::open(&paths.uploader_lock(), Open::Create);
+    let held = lock_file.as_ref().map(lock::take_past_looks);
+    if !matches!(held, Ok(Ok(None))) {
+        let mut state = State::load(paths);
+        note_trouble(paths, now, &mut state, summary);
+        let _ = state.save(paths);
+    }
+    true
 }
 
 /// Writes one line into upload.log; should even that fail, there is no better place to say so.

@@ -84,8 +84,8 @@
 //! Order: the uploader's lock, then one buffer's. On Linux a write lease guards the truncation too.
 //! Where the file system has no locks, producers append without them, and a pass sends nothing.
 //! A hook locks the calls of its session, then perhaps `upload/consent.lock`, then the buffer.
-//! `upload/detached.lock` is held by a detached pass until its
-//! last look (see [`detach`]); whoever starts one tries the uploader's lock too, and lets it go at once.
+//! `upload/detached.lock` is held by a detached pass until its last look (see [`detach`]). Who only wants to
+//! know whether an uploader is at work takes its lock shared, for a moment, which no uploader takes for another.
 //!
 //! # What is deliberately absent
 //!

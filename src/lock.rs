@@ -47,22 +47,24 @@ pub fn take_now(file: &File) -> io::Result<Option<Held<'_>>> {
     }
 }
 
-/// Whether another process holds the lock now.
-pub fn is_held(file: &File) -> bool {
-    matches!(take_now(file), Ok(None))
-}
-
-/// Whether the file system of this file, which may be open for reading only, has locks.
+/// Whether another process holds the lock. The look takes a shared lock for a moment, so any number of
+/// processes may look at once, even at a file that is open for reading only, and [`take_past_looks`] is not
+/// misled by them.
 ///
 /// # Errors
 /// As [`take_now`].
-pub fn check(file: &File) -> io::Result<()> {
-    match fs2::FileExt::try_lock_shared(file).map_err(in_words) {
-        Err(err) if err.kind() == io::ErrorKind::Unsupported => Err(err),
-        // Another process has the lock, or it was taken here and ends with this value.
-        _ => {
-            drop(Held(file));
-            Ok(())
+pub fn is_held(file: &File) -> io::Result<bool> {
+    loop {
+        match fs2::FileExt::try_lock_shared(file) {
+            Ok(()) => {
+                drop(Held(file));
+                return Ok(false);
+            }
+            Err(err) if err.raw_os_error() == fs2::lock_contended_error().raw_os_error() => {
+                return Ok(true);
+            }
+            Err(err) if err.kind() == io::ErrorKind::Interrupted => {}
+            Err(err) => return Err(in_words(err)),
         }
     }
 }
@@ -75,6 +77,22 @@ fn in_words(err: io::Error) -> io::Error {
         "its file system has no locks ({err}); move the data folder to a local file system"
     );
     io::Error::new(io::ErrorKind::Unsupported, words)
+}
+
+/// The longest wait for processes that only look. A look takes microseconds, more on a busy machine.
+const WAIT_FOR_LOOKS: Duration = Duration::from_millis(500);
+
+/// As [`take_now`], for a lock that others look at by [`is_held`]: a look does not count as holding it, and
+/// is over in a moment.
+pub fn take_past_looks(file: &File) -> io::Result<Option<Held<'_>>> {
+    let taken = patiently(WAIT_FOR_LOOKS, || {
+        let held = take_now(file)?;
+        if held.is_some() || is_held(file)? {
+            return Ok(Some(held));
+        }
+        Ok(None)
+    });
+    Ok(taken?.flatten())
 }
 
 /// The longest wait of the uploader for a buffer's lock: a hung hook that holds it must not stop the
@@ -122,4 +140,41 @@ pub fn patiently<T>(
 )]
 pub fn step() {
     std::thread::sleep(STEP);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::os::{self, Open};
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    #[test]
+    fn looks_do_not_count_as_holding_the_lock() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("lock");
+        let open = || os::open(&path, Open::Create).unwrap();
+        let (file, other) = (open(), open());
+        let is_over = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            for _ in 0..3 {
+                scope.spawn(|| {
+                    while !is_over.load(Ordering::Relaxed) {
+                        let _ = is_held(&open()).unwrap();
+                        // As a process does that looks once and ends.
+                        step();
+                    }
+                });
+            }
+            let taken = (0..300).filter(|_| take_past_looks(&file).unwrap().is_some());
+            let taken = taken.count();
+            let held = take_past_looks(&file).unwrap();
+            let patience = Patience::of(WAIT_FOR_LOOKS);
+            let is_other_busy =
+                take_past_looks(&other).unwrap().is_none() && is_held(&other).unwrap();
+            let is_at_once = !patience.left().is_zero();
+            drop(held);
+            is_over.store(true, Ordering::Relaxed);
+            assert_eq!((taken, is_other_busy, is_at_once), (300, true, true));
+        });
+    }
 }

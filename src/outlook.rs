@@ -40,9 +40,7 @@ pub fn is_anything_waiting(paths: &Paths) -> Result<bool> {
     if buffer::has_bytes(paths, OWN_BUFFER) {
         return Ok(true);
     }
-    let names = buffer::names(paths)?;
-    let mut others = names.iter().filter(|name| *name != OWN_BUFFER);
-    Ok(others.any(|name| buffer::has_bytes(paths, name)))
+    buffer::is_anything_waiting(paths)
 }
 
 /// Buffers that may hold something.

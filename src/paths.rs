@@ -1,5 +1,6 @@
 //! The name of every file this program touches. Nothing here makes, opens or checks one.
 
+use crate::cursor::fnv1a;
 use crate::os;
 use anyhow::{Context, Result, bail};
 use directories::BaseDirs;
@@ -7,7 +8,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// Beginning of every buffer's file name.
-const BUFFER_STEM: &str = "telemetry-events";
+pub(crate) const BUFFER_STEM: &str = "telemetry-events";
 
 /// The buffer that this program itself appends to.
 pub const OWN_BUFFER: &str = "telemetry-events.jsonl";
@@ -17,6 +18,12 @@ const DATA_DIR: &str = "TELEMETRY_UPLOAD_DATA_DIR";
 
 /// The application whose buffers these were first.
 pub const APP_DEFAULT: &str = "atomic";
+
+/// Behind the name of a cursor's buffer.
+pub const CURSOR: &str = ".cursor";
+
+/// Bytes that a file's name may have on every system.
+const NAME_BYTES_MAX: usize = 255;
 
 /// The files of one application.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -125,12 +132,25 @@ impl Paths {
 
     /// How far a buffer is delivered. Not `<buffer>.lock`: Atomic's own lock code unlinks that name.
     pub fn cursor(&self, buffer: &str) -> PathBuf {
-        self.upload().join(format!("{buffer}.cursor"))
+        self.beside_upload(buffer, CURSOR)
     }
 
     /// Where a buffer's lock lives on Windows, whose locks are mandatory and would stop appenders.
     pub fn sidecar(&self, buffer: &str) -> PathBuf {
-        self.upload().join(format!("{buffer}.lck"))
+        self.beside_upload(buffer, ".lck")
+    }
+
+    /// A file of ours for a buffer. Where its name would be too long, a hash stands for the buffer's end.
+    fn beside_upload(&self, buffer: &str, extension: &str) -> PathBuf {
+        if buffer.len() + extension.len() <= NAME_BYTES_MAX {
+            return self.upload().join(format!("{buffer}{extension}"));
+        }
+        let ends = buffer.char_indices().map(|(at, _)| at);
+        let begin = ends.take_while(|at| *at <= NAME_BYTES_MAX / 2).last();
+        let begin = &buffer[..begin.unwrap_or(0)];
+        let hash = fnv1a(buffer.as_bytes());
+        self.upload()
+            .join(format!("{begin}-{hash:016x}{extension}"))
     }
 }
 
@@ -144,6 +164,23 @@ pub fn is_buffer(name: &str) -> bool {
         return false;
     };
     producer.is_empty() || producer.starts_with('-')
+}
+
+/// Whether this is the name of a buffer with something behind it: `telemetry-events.jsonl.1`, `….old`,
+/// `…-20261201`. `….lock` is Atomic's own.
+pub fn is_renamed_buffer(name: &str) -> bool {
+    let ends = name.match_indices(".jsonl").map(|(at, end)| at + end.len());
+    let mut rests = ends.filter(|end| is_buffer(&name[..*end]));
+    rests.any(|end| !["", ".lock"].contains(&&name[end..])) && !is_buffer(name)
+}
+
+/// The name under which a renamed buffer is sent.
+pub fn sent_name(renamed: &str) -> String {
+    let (stem, rest) = renamed.split_once(".jsonl").unwrap_or((renamed, ""));
+    let words = rest.split(|c: char| !c.is_ascii_alphanumeric());
+    let words: Vec<&str> = words.filter(|word| !word.is_empty()).collect();
+    let name = [&[stem, "renamed"], &words[..]].concat().join("-");
+    format!("{name}.jsonl")
 }
 
 /// The buffer for what cannot be appended to this one: it is one itself, and sent like any other.
@@ -231,6 +268,60 @@ mod tests {
             "",
         ] {
             assert!(!is_buffer(name), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_renamed_buffer_is_told_by_its_name_and_gets_one_that_is_sent() {
+        for (name, sent) in [
+            (
+                "telemetry-events.jsonl.1",
+                "telemetry-events-renamed-1.jsonl",
+            ),
+            (
+                "telemetry-events.jsonl.old",
+                "telemetry-events-renamed-old.jsonl",
+            ),
+            ("telemetry-events.jsonl~", "telemetry-events-renamed.jsonl"),
+            (
+                "telemetry-events-a.jsonl-20261201",
+                "telemetry-events-a-renamed-20261201.jsonl",
+            ),
+            (
+                "telemetry-events-a.jsonl.2.gz",
+                "telemetry-events-a-renamed-2-gz.jsonl",
+            ),
+        ] {
+            assert!(is_renamed_buffer(name), "{name}");
+            assert_eq!(sent_name(name), sent);
+            assert!(is_buffer(sent), "{sent}");
+        }
+        for name in [
+            "telemetry-events.jsonl",
+            "telemetry-events-a.jsonl",
+            "telemetry-events-a.jsonl.b.jsonl",
+            "telemetry-events.jsonl.lock",
+            "telemetry-eventsx.jsonl.1",
+            "x-telemetry-events.jsonl.1",
+            "telemetry.json",
+        ] {
+            assert!(!is_renamed_buffer(name), "{name}");
+        }
+    }
+
+    #[test]
+    fn every_name_a_buffer_may_have_leaves_room_for_its_cursor() {
+        let paths = Paths::find("a", Some(Path::new("/x")), &BTreeMap::new()).unwrap();
+        let name = |path: PathBuf| path.file_name().unwrap().to_str().unwrap().to_owned();
+        let long = |length: usize| format!("telemetry-events-{}.jsonl", "x".repeat(length - 23));
+        assert_eq!(name(paths.cursor(&long(248))), long(248) + ".cursor");
+        let wide = format!("telemetry-events-{}.jsonl", "\u{20ac}".repeat(77));
+        let mut seen = std::collections::BTreeSet::new();
+        for buffer in [long(248), long(249), long(255), wide] {
+            assert!(buffer.len() <= 255);
+            assert!(name(paths.cursor(&buffer)).len() <= 255, "{buffer}");
+            assert!(name(paths.sidecar(&buffer)).len() <= 255, "{buffer}");
+            assert!(seen.insert(paths.cursor(&buffer)));
         }
     }
 

@@ -80,10 +80,11 @@ impl Contents {
 /// # Errors
 /// A data folder that cannot be listed.
 pub fn look(paths: &Paths) -> Result<Contents> {
+    let limits = Limits::configured(paths);
     let mut found = Contents::default();
     for name in buffer::names(paths)? {
         found.bytes += fs::symlink_metadata(paths.buffer(&name)).map_or(0, |found| found.len());
-        found.events += found.noting(waiting::look(paths, &name)).events;
+        found.events += found.noting(waiting::look(paths, &name, &limits)).events;
     }
     let rejected = journal::read(&paths.rejected(), journal::REJECTED_BYTES_MAX);
     found.rejected = found.noting(rejected).len() as u64;
@@ -110,7 +111,8 @@ pub fn delete(paths: &Paths) -> Result<Option<Contents>> {
     if held.is_none() {
         return Ok(None);
     }
-    ledger::note_owner(&lock_file, world::now());
+    let limits = Limits::configured(paths);
+    ledger::note_owner(&lock_file, world::now(), limits.deadline);
     // The copies first: on a full disk they make the room that a cursor needs.
     let mut deleted = Contents::default();
     for path in journal::generations(&paths.rejected()) {
@@ -125,7 +127,7 @@ pub fn delete(paths: &Paths) -> Result<Option<Contents>> {
     }
     deleted.old_ids = deleted.noting(remove_old_id(paths));
     for name in buffer::names(paths)? {
-        let (events, bytes) = deleted.noting(empty(paths, &name));
+        let (events, bytes) = deleted.noting(empty(paths, &name, &limits));
         deleted.events += events;
         deleted.bytes += bytes;
     }
@@ -133,9 +135,9 @@ pub fn delete(paths: &Paths) -> Result<Option<Contents>> {
 }
 
 /// Empties a buffer of what stands in it now; returns the events that had waited, and its bytes.
-fn empty(paths: &Paths, name: &str) -> Result<(u64, u64)> {
+fn empty(paths: &Paths, name: &str, limits: &Limits) -> Result<(u64, u64)> {
     let mut buffer = Buffer::open(paths, name)?;
-    let mut lines = buffer.lines(Limits::default().line_bytes_max);
+    let mut lines = buffer.lines(limits.line_bytes_max);
     let mut events = 0;
     let end = loop {
         match buffer.next(&mut lines)? {
@@ -291,7 +293,9 @@ mod tests {
                     move |step, _| if step == at { halfway } else { Fault::None },
                     move || drop(delete(&of_process).unwrap()),
                 );
-                let left = waiting::look(&paths, OWN_BUFFER).unwrap().events;
+                let left = waiting::look(&paths, OWN_BUFFER, &Limits::default())
+                    .unwrap()
+                    .events;
                 assert!([0, 9].contains(&left), "{left} at step {at}");
                 delete(&paths).unwrap().unwrap();
                 check_gone(&paths);

@@ -21,7 +21,7 @@ use crate::event::{self, DropReason};
 use crate::id;
 use crate::os;
 use crate::paths::{OWN_BUFFER, Paths};
-use crate::settings::Limits;
+use crate::settings::{LINE_BYTES_MAX_LEAST, Limits};
 use crate::world;
 use anyhow::{Context, Result, bail};
 use chrono::SecondsFormat;
@@ -128,7 +128,7 @@ impl Recorder {
         });
         fill(&mut event, ["platform"; 2], || Some(PLATFORM.to_owned()));
         let line = serde_json::to_vec(&event)?;
-        check(&line)?;
+        check(&line, &self.paths)?;
         append::line(&self.paths, OWN_BUFFER, &line)?;
         Ok(Recorded::Written(id.unwrap_or_default()))
     }
@@ -191,14 +191,17 @@ fn fill(
     Some(made)
 }
 
-/// Refuses what a pass with the usual limits would only drop.
-fn check(line: &[u8]) -> Result<()> {
-    let bytes_max = Limits::default().line_bytes_max;
-    if line.len() > bytes_max {
-        bail!(
-            "cannot record an event of {} bytes: {bytes_max} are the most",
-            line.len()
-        );
+/// Refuses what a pass would only drop.
+fn check(line: &[u8], paths: &Paths) -> Result<()> {
+    // Nearly every line is short enough for any limit, and config.json need not be read for it.
+    if line.len() > LINE_BYTES_MAX_LEAST {
+        let bytes_max = Limits::configured(paths).line_bytes_max;
+        if line.len() > bytes_max {
+            bail!(
+                "cannot record an event of {} bytes: {bytes_max} are the most",
+                line.len()
+            );
+        }
     }
     // Old events are the pass's to drop and count.
     match event::read(line) {

@@ -1,6 +1,7 @@
 //! One round of a pass: every buffer from its cursor on, batch by batch, until it is read or has had to
 //! stop.
 
+use crate::buffer;
 use crate::clock::Clock;
 use crate::intake::Intake;
 use crate::news::AllClosed;
@@ -42,6 +43,8 @@ impl<'a, W: World> Round<'a, W> {
         let names = summary
             .noting(outlook::waiting(pass.paths))
             .unwrap_or_default();
+        let unusable = summary.noting(buffer::unusable(pass.paths));
+        summary.problems.extend(unusable.unwrap_or_default());
         let intakes: VecDeque<Intake> = names
             .iter()
             .filter_map(|name| Intake::open(pass.paths, name, limits, &mut summary))
@@ -101,7 +104,7 @@ impl<'a, W: World> Round<'a, W> {
                 Ok(Step::Stopped(stop)) => {
                     self.summary.ending = stop.ending();
                     state.not_before = stop.not_before().or(state.not_before.take());
-                    self.summary.keep_unread(intake.count_rest());
+                    self.keep_rest(&mut intake);
                     closed.note(intake.close(guard, &mut self.summary));
                     if stop.ends_the_pass() {
                         break;
@@ -115,21 +118,27 @@ impl<'a, W: World> Round<'a, W> {
                     let until = retry::after_full_disk(self.pass.world.now());
                     state.not_before = Some(NotBefore { until, reason });
                     self.summary.noting::<()>(Err(err));
-                    self.summary.keep_unread(intake.count_rest());
+                    self.keep_rest(&mut intake);
                     closed.look_no_more();
                     break;
                 }
                 Err(err) => {
                     self.summary.noting::<()>(Err(err));
-                    self.summary.keep_unread(intake.count_rest());
+                    self.keep_rest(&mut intake);
                 }
             }
         }
         for mut intake in intakes {
-            self.summary.keep_unread(intake.count_rest());
+            self.keep_rest(&mut intake);
             closed.note(intake.close(guard, &mut self.summary));
         }
         closed
+    }
+
+    /// Counts the lines of a buffer that are not read in this round.
+    fn keep_rest(&mut self, intake: &mut Intake) {
+        let rest = intake.count_rest();
+        self.summary.keep_unread(&intake.buffer.name, rest);
     }
 
     /// Tells the person how much still waits.

@@ -14,12 +14,13 @@ use crate::privacy::Policy;
 use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Deserializer};
 use std::collections::BTreeMap;
+use std::fmt;
 use std::io;
 use std::path::PathBuf;
 
 mod limits;
 
-pub use limits::Limits;
+pub use limits::{LINE_BYTES_MAX_LEAST, Limits};
 
 /// The day this version was written. No right clock shows an earlier time; CHANGELOG.md has it too.
 pub const RELEASED_ON: &str = "2026-11-21";
@@ -95,21 +96,14 @@ impl Settings {
         ];
         let mut given = given.into_iter().flatten();
         let Some(text) = given.find(|text| !text.trim().is_empty()) else {
-            bail!(
-                "no connection string: set {CONNECTION_STRING}, or \"connectionString\" in {}, to the one that Azure's portal shows for the Application Insights resource",
-                paths.config().display()
-            );
+            bail!(NoConnectionString(paths.config()));
         };
         Ok(Settings {
             app: app.to_owned(),
             connection: Connection::parse(text).context("bad connection string")?,
             policy: Policy::allowing(config.allow),
             limits: limits::settle(&flags.limits, &config.limits)?,
-            // Never below the current directory, where a project could put one of its own.
-            ca_file: flags
-                .ca_file
-                .clone()
-                .or(config.ca_file.map(|file| paths.data().join(file))),
+            ca_file: given_ca_file(flags, config.ca_file, paths),
             sent_copy: if config.sent_log == Some(false) {
                 SentCopy::Off
             } else {
@@ -118,6 +112,58 @@ impl Settings {
         })
     }
 }
+
+impl Limits {
+    /// The limits that flags and config.json ask for, whether or not there is a connection string.
+    ///
+    /// # Errors
+    /// config.json cannot be understood, or a limit is out of bounds.
+    pub fn resolve(flags: &Limit, paths: &Paths) -> Result<Limits> {
+        limits::settle(flags, &read_config(paths)?.limits)
+    }
+
+    /// The limits of a command that has no flags for them. Where config.json cannot be understood these are
+    /// the defaults: `status` and `doctor` say so, and no upload sends anything.
+    pub fn configured(paths: &Paths) -> Limits {
+        Limits::resolve(&Limit::default(), paths).unwrap_or_default()
+    }
+}
+
+/// The certificates to trust, whether or not there is a connection string.
+///
+/// # Errors
+/// config.json cannot be understood.
+pub fn ca_file(flags: &Upload, paths: &Paths) -> Result<Option<PathBuf>> {
+    Ok(given_ca_file(flags, read_config(paths)?.ca_file, paths))
+}
+
+/// Never below the current directory, where a project could put one of its own.
+fn given_ca_file(flags: &Upload, config: Option<PathBuf>, paths: &Paths) -> Option<PathBuf> {
+    let given = flags.ca_file.clone();
+    given.or(config.map(|file| paths.data().join(file)))
+}
+
+/// There is no connection string; the file that may hold one.
+#[derive(Debug)]
+pub struct NoConnectionString(PathBuf);
+
+impl NoConnectionString {
+    /// What is wrong, without what to do about it.
+    pub const WORDS: &str = "no connection string";
+}
+
+impl fmt::Display for NoConnectionString {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{}: set {CONNECTION_STRING}, or \"connectionString\" in {}, to the one that Azure's portal shows for the Application Insights resource",
+            NoConnectionString::WORDS,
+            self.0.display()
+        )
+    }
+}
+
+impl std::error::Error for NoConnectionString {}
 
 pub(crate) fn read_config(paths: &Paths) -> Result<Config> {
     let path = paths.config();

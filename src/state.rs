@@ -77,6 +77,9 @@ pub struct Last {
     pub exit: u8,
     /// The summary line.
     pub summary: String,
+    /// The same without the trouble, where it tells one that is in `last_trouble` as well.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub counts: Option<String>,
 }
 
 /// A redirect that is followed without asking again.

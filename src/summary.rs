@@ -40,8 +40,10 @@ pub struct Summary {
     pub seen: u64,
     /// Events the server accepted; in a dry run, those that would be sent.
     pub delivered: u64,
-    /// Lines that stay in the buffer.
+    /// Lines that stay in the buffers.
     pub kept: u64,
+    /// The same of each buffer that was read.
+    pub kept_in: BTreeMap<String, u64>,
     /// Lines that left the buffer undelivered, by reason.
     pub dropped: BTreeMap<&'static str, u64>,
     /// Fields that were left out, by name.
@@ -58,6 +60,8 @@ pub struct Summary {
     pub kept_because: Option<String>,
     /// What could not be done, one sentence each.
     pub problems: Vec<String>,
+    /// Whether the pass before it went well, or had another trouble.
+    pub is_news: bool,
 }
 
 /// Whether something was sent or would have been.
@@ -79,19 +83,21 @@ impl Summary {
     }
 
     /// Counts what became of each line of a batch; those the cursor did not pass are kept.
-    pub fn account(&mut self, lines: &[Judged], fates: &[Fate], passed: usize) {
+    pub fn account(&mut self, buffer: &str, lines: &[Judged], fates: &[Fate], passed: usize) {
+        let mut kept = 0;
         for (index, (line, fate)) in lines.iter().zip(fates).enumerate() {
-            self.seen += 1;
             match (fate, fate.drop_reason()) {
-                _ if index >= passed => self.kept += 1,
+                _ if index >= passed => kept += 1,
                 (_, Some(reason)) => self.drop_line(reason),
                 (Fate::Delivered, None) => {
                     self.delivered += 1;
                     self.refuse_fields(&line.fields_refused);
                 }
-                (_, None) => self.kept += 1,
+                (_, None) => kept += 1,
             }
         }
+        self.seen += lines.len() as u64 - kept;
+        self.keep_unread(buffer, kept);
     }
 
     /// Takes what was done, or notes why it could not be.
@@ -121,17 +127,28 @@ impl Summary {
         }
     }
 
-    /// Counts lines that were not even read because the pass had to stop: they stay.
-    pub fn keep_unread(&mut self, lines: u64) {
+    /// Counts lines that stay in a buffer, those that were not even read because the pass had to stop included.
+    pub fn keep_unread(&mut self, buffer: &str, lines: u64) {
         self.seen += lines;
         self.kept += lines;
+        *self.kept_in.entry(buffer.to_owned()).or_default() += lines;
     }
 
-    /// Adds the account of a further round. It has read again whatever this one kept.
+    /// A buffer was opened, and all that it kept so far is read again.
+    pub fn reads_again(&mut self, buffer: &str) {
+        let kept = self.kept_in.insert(buffer.to_owned(), 0).unwrap_or(0);
+        self.seen -= kept;
+        self.kept -= kept;
+    }
+
+    /// Adds the account of a further round, which has read again what this one kept in the buffers that it
+    /// could open. In the others it still stays.
     pub fn add(&mut self, later: Summary) {
-        let again = self.kept.min(later.seen);
-        self.seen += later.seen - again;
-        self.kept = self.kept - again + later.kept;
+        for (buffer, kept) in later.kept_in {
+            self.reads_again(&buffer);
+            self.keep_unread(&buffer, kept);
+        }
+        self.seen += later.seen - later.kept;
         self.delivered += later.delivered;
         self.requests += later.requests;
         self.truncated_without_lease += later.truncated_without_lease;
@@ -356,6 +373,45 @@ mod tests {
         check(Ending::Done, 3, 0, 75);
         check(Ending::Later(String::new()), 0, 0, 75);
         check(Ending::Misconfigured(String::new()), 3, 1, 78);
+    }
+
+    #[test]
+    fn what_a_round_kept_is_counted_once_if_a_later_one_can_read_it_or_not() {
+        let round = |kept: &[(&str, u64)], delivered: u64| {
+            let mut round = Summary {
+                seen: delivered,
+                delivered,
+                ..Summary::default()
+            };
+            for (buffer, lines) in kept {
+                round.reads_again(buffer);
+                round.keep_unread(buffer, *lines);
+            }
+            round
+        };
+        let check = |later: Summary, seen: u64, delivered: u64, kept: u64| {
+            let mut all = round(&[("a", 5), ("b", 3)], 2);
+            all.add(later);
+            assert_eq!((all.seen, all.delivered, all.kept), (seen, delivered, kept));
+            assert!(all.law_holds());
+        };
+        // Both are read again, and one has a new line; or all lines of one are delivered at last.
+        check(round(&[("a", 6), ("b", 3)], 0), 11, 2, 9);
+        check(round(&[("a", 0), ("b", 3)], 5), 10, 7, 3);
+        // Only one could be opened; none; or another one.
+        check(round(&[("b", 3)], 1), 11, 3, 8);
+        check(round(&[], 0), 10, 2, 8);
+        check(round(&[("c", 4)], 0), 14, 2, 12);
+    }
+
+    #[test]
+    fn what_was_kept_of_a_buffer_that_is_opened_anew_is_counted_once() {
+        let mut round = Summary::default();
+        round.reads_again("a");
+        round.keep_unread("a", 5);
+        round.reads_again("a");
+        round.keep_unread("a", 2);
+        assert_eq!((round.seen, round.kept), (2, 2));
     }
 
     #[test]

@@ -370,7 +370,9 @@ impl<'t, 'a, W: World> Turn<'t, 'a, W> {
                 passed = 0;
             }
         }
-        self.round.summary.account(&batch.lines, fates, passed);
+        let name = &self.intake.buffer.name;
+        let summary = &mut self.round.summary;
+        summary.account(name, &batch.lines, fates, passed);
         written
     }
 
@@ -392,7 +394,9 @@ impl<'t, 'a, W: World> Turn<'t, 'a, W> {
     /// Counts a batch that nothing can be done for in this pass.
     fn keep(&mut self, batch: &Batch) {
         let fates = fate::of_each(batch, Vec::new());
-        self.round.summary.account(&batch.lines, &fates, 0);
+        let name = &self.intake.buffer.name;
+        let summary = &mut self.round.summary;
+        summary.account(name, &batch.lines, &fates, 0);
     }
 
     fn rules(&self) -> Rules<'a> {

@@ -1,5 +1,6 @@
 //! A pass over all buffers of an application: rounds, until nothing new waits.
 
+use crate::buffer;
 use crate::clock::Clock;
 use crate::consent::Consent;
 use crate::entry::Entry;
@@ -15,7 +16,8 @@ use crate::summary::{Ending, Summary, Tense};
 use crate::terminal::Progress;
 use crate::world::World;
 use anyhow::Result;
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta, Utc};
+use std::time::SystemTime;
 
 /// Who asked for the pass.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -83,13 +85,18 @@ impl<'a, W: World> Pass<'a, W> {
             ..Summary::default()
         };
         let mut clock = None;
+        let mut before = None;
         let mut guard = Guard::Patient;
         let mut held = Some(held);
         while let Some(lock) = held {
-            ledger::note_owner(entry.lock_file(), now);
+            ledger::note_owner(entry.lock_file(), now, self.settings.limits.deadline);
             // Not before the lock is held: whoever held it a moment ago has written it.
             let mut state = State::load(self.paths);
             let clock = clock.get_or_insert_with(|| Clock::read(now, state.clock.as_ref()));
+            if before.is_none() {
+                buffer::remove_cursors_of_gone(self.paths, self.oldest_sent(clock, now));
+            }
+            before.get_or_insert_with(|| state.clone());
             let (round, closed) = Round::run(self, guard, clock, &mut state);
             guard = Guard::Quick;
             ledger::finish(self.paths, self.world.now(), &mut state, &round, clock);
@@ -104,6 +111,7 @@ impl<'a, W: World> Pass<'a, W> {
                 None
             };
         }
+        summary.is_news = before.is_some_and(|state| ledger::is_news(self.paths, &state, &summary));
         if !summary.law_holds() {
             let counts = summary.json(Tense::Done);
             summary.problems.push(format!(
@@ -111,6 +119,12 @@ impl<'a, W: World> Pass<'a, W> {
             ));
         }
         summary
+    }
+
+    /// An event that was recorded earlier is not sent, for its age; none if the clock judges no age.
+    fn oldest_sent(&self, clock: &Clock, now: DateTime<Utc>) -> Option<SystemTime> {
+        let age = TimeDelta::days(self.settings.limits.age_days_max.into());
+        clock.credible.then(|| SystemTime::from(now - age))
     }
 
     /// How lines are judged at this moment, the server's clock being ahead of ours by `skew`.

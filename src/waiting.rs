@@ -19,6 +19,8 @@ pub struct Waiting {
     pub events: u64,
     /// Bytes behind the cursor.
     pub bytes: u64,
+    /// Whether the next pass drops its oldest events, because they are more than the limit.
+    pub is_over_cap: bool,
     /// When the first event that says so happened. Lines are appended in order, so it is the oldest, but
     /// for producers that append late.
     pub oldest: Option<DateTime<Utc>>,
@@ -38,8 +40,11 @@ pub fn sum(buffers: &[Waiting]) -> Waiting {
 
 /// The events that wait in all buffers, as far as they can be seen.
 pub fn events(paths: &Paths) -> u64 {
+    let limits = Limits::configured(paths);
     let names = buffer::names(paths).unwrap_or_default();
-    let found = names.iter().filter_map(|name| look(paths, name).ok());
+    let found = names
+        .iter()
+        .filter_map(|name| look(paths, name, &limits).ok());
     found.map(|found| found.events).sum()
 }
 
@@ -47,14 +52,15 @@ pub fn events(paths: &Paths) -> u64 {
 ///
 /// # Errors
 /// The buffer is not a plain file of this user's own, or cannot be read.
-pub fn look(paths: &Paths, name: &str) -> Result<Waiting> {
+pub fn look(paths: &Paths, name: &str, limits: &Limits) -> Result<Waiting> {
     let buffer = Buffer::look(paths, name, Open::Read)?;
     let mut waiting = Waiting {
         name: name.to_owned(),
         bytes: buffer.size - buffer.mark.offset,
+        is_over_cap: buffer.over_cap(limits.buffer_bytes_max)?.is_some(),
         ..Waiting::default()
     };
-    let mut lines = buffer.lines(Limits::default().line_bytes_max);
+    let mut lines = buffer.lines(limits.line_bytes_max);
     while let Next::Line(line) = buffer.next(&mut lines)? {
         waiting.events += 1;
         if waiting.oldest.is_none() {
@@ -75,7 +81,7 @@ mod tests {
         let paths = Paths::find("atomic", Some(dir.path()), &BTreeMap::new()).unwrap();
         let text = "not an event\n\n{\"name\":\"a\",\"timestamp\":\"2026-11-01T00:00:00Z\"}\n{\"name\":\"b\"}\n";
         std::fs::write(paths.buffer("telemetry-events.jsonl"), text).unwrap();
-        let found = look(&paths, "telemetry-events.jsonl").unwrap();
+        let found = look(&paths, "telemetry-events.jsonl", &Limits::default()).unwrap();
         assert_eq!((found.events, found.bytes), (3, text.len() as u64));
         assert_eq!(
             found.oldest.unwrap().to_rfc3339(),

@@ -45,10 +45,11 @@ pub fn run(flags: &cli::Inspect, env: &BTreeMap<String, String>) -> Result<ExitC
 
 /// The lines that wait, as their producers wrote them.
 fn pending(flags: &cli::Inspect, paths: &Paths) -> Result<()> {
+    let limits = Limits::configured(paths);
     let (mut shown, mut left_out) = (0, 0);
     for name in outlook::waiting(paths)? {
         let buffer = Buffer::look(paths, &name, Open::Read)?;
-        let mut lines = buffer.lines(Limits::default().line_bytes_max);
+        let mut lines = buffer.lines(limits.line_bytes_max);
         let mut is_named = flags.json;
         loop {
             let line = match buffer.next(&mut lines)? {
@@ -100,7 +101,7 @@ fn payload(
     let (mut shown, mut left_out) = (0, 0);
     for name in outlook::waiting(paths)? {
         let buffer = Buffer::look(paths, &name, Open::Read)?;
-        let mut intake = Intake::new(buffer, &settings.limits);
+        let mut intake = Intake::new(buffer, &settings.limits)?;
         loop {
             let (batch, more) = match intake.take_batch(&rules)? {
                 Taken::Batch(batch, more) => (batch, more),

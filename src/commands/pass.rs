@@ -63,8 +63,8 @@ pub fn run(flags: &Upload, env: &BTreeMap<String, String>) -> Result<ExitCode> {
         return Ok(pass(Mode::Background));
     }
     let recorder = Recorder::within(app, data_dir, env.clone())?;
-    let limits = Settings::resolve(flags, app, &paths, env).map(|settings| settings.limits);
-    detach::run(limits.unwrap_or_default().gather, |mode| {
+    let limits = Limits::resolve(&flags.limits, &paths).unwrap_or_default();
+    detach::run(limits.gather, |mode| {
         if mode == Mode::Gathering {
             // Calls that cannot be cleared away must not stop the sending.
             let _ = session::end_the_silent(&recorder, world::now());
@@ -120,7 +120,8 @@ impl Asked<'_> {
         };
         // There a lock may hang even if it is not waited for.
         let is_far = os::network_file_system(self.paths.data()).is_some();
-        let watching_lock = is_far.then(|| self.watch(Limits::default().deadline));
+        let limits = || Limits::resolve(&self.flags.limits, self.paths).unwrap_or_default();
+        let watching_lock = is_far.then(|| self.watch(limits().deadline));
         let watching_lock = watching_lock.transpose()?;
         let Some(held) = entry.take().map_err(failed)? else {
             return Ok(Summary::ended(Ending::Busy));
@@ -223,19 +224,27 @@ fn watch(flags: &Upload, paths: &Paths, deadline: Duration) -> io::Result<Watchd
     })
 }
 
-/// A pass that could not begin. The log is the only one who hears of it in the background.
-fn failed(paths: &Paths, flags: &Upload, summary: Summary) -> Summary {
+/// A pass that could not begin. The log hears of it, and in the background the scheduler's journal, if
+/// it is news.
+fn failed(paths: &Paths, flags: &Upload, mut summary: Summary) -> Summary {
+    let now = world::now();
     if !flags.dry_run {
-        ledger::log(
-            paths,
-            world::now(),
-            &format!("exit {} {}", summary.exit_code(), summary.text()),
-        );
+        let line = format!("exit {} {}", summary.exit_code(), summary.text());
+        ledger::log(paths, now, &line);
+    }
+    if is_scheduled(flags) {
+        summary.is_news = ledger::is_new_failure(paths, now, &summary);
     }
     summary
 }
 
-/// In the background nobody reads what is printed, and a host may show it to the wrong person.
+/// Whether nobody asked for this pass but a scheduler, or a host that waits for it.
+fn is_scheduled(flags: &Upload) -> bool {
+    !flags.flush && !flags.dry_run && !flags.detaching.detached
+}
+
+/// Says what became of a pass. In the background that is only what the user has to mend, once: a scheduler's
+/// journal shows it. The host of a detached pass sees nothing.
 fn say(flags: &Upload, summary: &Summary) {
     let tense = if flags.dry_run {
         Tense::DryRun
@@ -247,6 +256,10 @@ fn say(flags: &Upload, summary: &Summary) {
         return;
     }
     if !flags.flush && !flags.dry_run {
+        let is_error = matches!(summary.exit(), Exit::Failed | Exit::Misconfigured);
+        if is_error && summary.is_news && is_scheduled(flags) {
+            terminal::complain(&summary.text().replace('\n', "; "));
+        }
         return;
     }
     let line = summary.line(tense);
@@ -254,7 +267,7 @@ fn say(flags: &Upload, summary: &Summary) {
     match line {
         Some(line) if !flags.telling.quiet => terminal::print(&line),
         // What went wrong stands in the line alone.
-        Some(line) if complaints.is_empty() && is_error(summary.exit()) => {
+        Some(line) if complaints.is_empty() && summary.exit() != Exit::Done => {
             terminal::complain(&line);
         }
         _ => {}
@@ -262,9 +275,4 @@ fn say(flags: &Upload, summary: &Summary) {
     for complaint in complaints {
         terminal::complain(complaint);
     }
-}
-
-/// Whether a person has to do something about it.
-fn is_error(exit: Exit) -> bool {
-    matches!(exit, Exit::Failed | Exit::Misconfigured)
 }

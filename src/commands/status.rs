@@ -5,6 +5,7 @@ use crate::consent::Consent;
 use crate::exit::Exit;
 use crate::health::Health;
 use crate::health::diagnosis::{self, Diagnosis};
+use crate::holder::Holder;
 use crate::host_settings;
 use crate::paths::Paths;
 use crate::schedule;
@@ -105,9 +106,8 @@ fn show_waiting(health: &Health) {
             &format!("what is over {days_max} days old is dropped by the next pass"),
         );
     }
-    let cap = health.limits.buffer_bytes_max;
-    if health.buffers.iter().any(|one| one.bytes > cap) {
-        let cap = kilobytes(cap);
+    if health.buffers.iter().any(|one| one.is_over_cap) {
+        let cap = kilobytes(health.limits.buffer_bytes_max);
         line(
             "",
             &format!("a buffer is over {cap} KB: the next pass drops its oldest events"),
@@ -167,17 +167,16 @@ fn dropped(totals: &Totals) -> String {
 /// What went wrong is told once: above, if it is how things stand.
 fn show_passes(health: &Health) {
     let state = &health.state;
-    let trouble = state.last_trouble.as_ref();
-    let words = trouble.map_or("", |trouble| trouble.words.as_str());
     let Some(last) = &state.last else {
         line("Last pass", "none yet");
         return;
     };
-    let summary = last.summary.strip_suffix(&format!(": {words}"));
-    let summary = summary.unwrap_or(&last.summary);
+    let summary = last.counts.as_ref().unwrap_or(&last.summary);
     line("Last pass", &format!("{}: {summary}", minute(&last.at)));
+    let trouble = state.last_trouble.as_ref();
     if let Some(trouble) = trouble.filter(|trouble| trouble.at != last.at) {
-        line("Last trouble", &format!("{}: {words}", minute(&trouble.at)));
+        let at = minute(&trouble.at);
+        line("Last trouble", &format!("{at}: {}", trouble.words));
     }
     if let Some(pause) = state.pause_in_force(health.now) {
         line("Not before", &minute(&pause.until).to_string());
@@ -220,6 +219,7 @@ fn json(app: &str, health: &Health, diagnosis: &Diagnosis) -> Value {
     let schedules: Vec<Value> = schedules
         .map(|(scheduler, found)| schedule::json(*scheduler, Some(found)))
         .collect();
+    let holder = |one: &Holder| json!({"pid": one.pid, "since": one.since, "until": one.until});
     let state = &health.state;
     json!({
         "app": app,
@@ -230,6 +230,7 @@ fn json(app: &str, health: &Health, diagnosis: &Diagnosis) -> Value {
         "proxy": health.way.as_ref().map(Way::json),
         "buffers": buffers,
         "obstacles": health.obstacles,
+        "renamed": health.renamed.iter().map(|one| &one.name).collect::<Vec<_>>(),
         "since": state.since,
         "totals": state.totals,
         "last7Days": state.lately(health.now),
@@ -239,7 +240,8 @@ fn json(app: &str, health: &Health, diagnosis: &Diagnosis) -> Value {
         "failuresInARow": state.failures_in_a_row,
         "notBefore": state.pause_in_force(health.now),
         "serverAheadSeconds": state.server_ahead_s,
-        "uploader": health.holder.as_ref().map(|holder| json!({"pid": holder.pid, "since": holder.since})),
+        "uploader": health.holder.as_ref().map(holder),
+        "detached": health.detached.as_ref().map(holder),
         "hooks": health.hooks.iter().map(host_settings::Found::json).collect::<Vec<_>>(),
         "schedules": schedules,
         "diagnosis": {"words": diagnosis.words, "next": diagnosis.next},

@@ -27,6 +27,7 @@ pub(super) fn checks(subject: &Subject) -> Vec<Check> {
     checks.push(upload_folder(&subject.paths.upload()));
     checks.push(files(subject));
     checks.extend(buffers(subject));
+    checks.extend(left_behind(subject));
     checks
 }
 
@@ -174,6 +175,22 @@ fn buffers(subject: &Subject) -> Vec<Check> {
         }
         Err(err) => vec![Check::problem(NAME, format!("{err:#}"), ELSEWHERE)],
     }
+}
+
+/// What holds events and is read by no upload.
+fn left_behind(subject: &Subject) -> Vec<Check> {
+    const NAME: &str = "buffer";
+    let unusable = buffer::unusable(subject.paths).unwrap_or_default();
+    let unusable = unusable.into_iter().map(|words| {
+        let advice = "events in it are sent once it has such a name";
+        Check::problem(NAME, words, advice)
+    });
+    let renamed = buffer::renamed(subject.paths).unwrap_or_default();
+    let renamed = renamed.iter().map(|name| {
+        let words = format!("{name}: it was renamed, and no upload reads it");
+        Check::warning(NAME, words, buffer::advice_for_renamed(subject.paths, name))
+    });
+    unusable.chain(renamed).take(FILES_MAX).collect()
 }
 
 fn one_buffer(check: &'static str, subject: &Subject, name: &str) -> Check {

@@ -159,8 +159,7 @@ impl<'a> Subject<'a> {
     }
 
     fn limits(&self) -> Limits {
-        let settings = self.settings.as_ref();
-        settings.map_or_else(|_| Limits::default(), |settings| settings.limits.clone())
+        Limits::configured(self.paths)
     }
 }
 

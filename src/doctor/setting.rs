@@ -1,9 +1,8 @@
 //! What was decided: consent, config.json, the connection string, the proxy, the certificates.
 
 use super::{Check, Subject};
-use crate::cli::Upload;
 use crate::consent::{Consent, Rule};
-use crate::settings::Settings;
+use crate::settings::{self, Limits, NoConnectionString};
 use crate::world::{Directly, Proxies, RealWorld, Way};
 use anyhow::Error;
 use std::fs::{self, File};
@@ -60,13 +59,8 @@ fn consent(subject: &Subject) -> Check {
 /// Whether config.json can be used, whatever connection string there is.
 fn config(subject: &Subject) -> Result<Check, Check> {
     const NAME: &str = "config.json";
-    // With a string of its own the settings can fail only by the file.
-    let flags = Upload {
-        connection_string: Some("InstrumentationKey=none".to_owned()),
-        ..Upload::default()
-    };
     let path = subject.paths.config();
-    match Settings::resolve(&flags, subject.app, subject.paths, subject.env) {
+    match Limits::resolve(&subject.flags.limits, subject.paths) {
         Ok(_) if fs::symlink_metadata(&path).is_ok() => Ok(Check::ok(NAME, "can be understood")),
         Ok(_) => Ok(Check::ok(NAME, "there is none; the defaults hold")),
         Err(err) => {
@@ -99,8 +93,10 @@ fn connection_string(subject: &Subject) -> Check {
     match &subject.settings {
         // A bad one is described without its content; where there is none, what to do is the advice.
         Err(err) => {
-            let words = format!("{err:#}");
-            let words = words.split(": set ").next().unwrap_or_default();
+            let words = match err.downcast_ref::<NoConnectionString>() {
+                Some(_) => NoConnectionString::WORDS.to_owned(),
+                None => format!("{err:#}"),
+            };
             Check::misconfigured(NAME, words, advice)
         }
         Ok(settings) => {
@@ -143,10 +139,10 @@ fn proxy(subject: &Subject) -> Check {
 
 fn certificates(subject: &Subject) -> Check {
     const NAME: &str = "certificates";
-    let from_settings = subject.settings.as_ref().ok();
-    let ca_file = from_settings.and_then(|settings| settings.ca_file.as_ref());
-    if let Some(path) = ca_file.or(subject.flags.ca_file.as_ref()) {
-        return match RealWorld::new(&subject.limits(), Some(path), subject.env) {
+    let ca_file = settings::ca_file(subject.flags, subject.paths);
+    let ca_file = ca_file.unwrap_or_else(|_| subject.flags.ca_file.clone());
+    if let Some(path) = ca_file {
+        return match RealWorld::new(&subject.limits(), Some(&path), subject.env) {
             Ok(_) => Check::ok(NAME, format!("only those in {}", path.display())),
             Err(err) => Check::misconfigured(
                 NAME,

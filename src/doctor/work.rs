@@ -9,7 +9,7 @@ use crate::hosts::place::FOLDERS_SEARCHED;
 use crate::programs;
 use crate::schedule;
 use crate::state::State;
-use crate::wording::{lag, minute};
+use crate::wording::{lag, minute, span};
 use chrono::TimeDelta;
 use std::fs;
 
@@ -136,7 +136,7 @@ fn schedules(subject: &Subject) -> Check {
 fn uploader(subject: &Subject) -> Check {
     const NAME: &str = "uploader";
     let Some(holder) = holder::find(subject.paths) else {
-        return Check::ok(NAME, "no pass is at work");
+        return Check::ok(NAME, detached(subject));
     };
     let (Some(pid), Some(since)) = (holder.pid, holder.since) else {
         let path = subject.paths.uploader_lock();
@@ -148,13 +148,26 @@ fn uploader(subject: &Subject) -> Check {
     };
     let deadline = subject.limits().deadline;
     let words = format!("a pass (pid {pid}) is at work since {}", minute(&since));
+    let left = holder.left(deadline, subject.now).unwrap_or_default();
     if holder.is_hung(deadline, subject.now) {
         let advice = format!("kill -9 {pid}; nothing is lost");
-        let seconds = deadline.as_secs();
+        let seconds = (subject.now + left - since).num_seconds();
         let words = format!("{words}, longer than the {seconds} seconds it may take");
         return Check::problem(NAME, words, advice);
     }
-    Check::ok(NAME, words)
+    Check::ok(NAME, format!("{words}, at most {} left", span(left)))
+}
+
+fn detached(subject: &Subject) -> String {
+    let Some(holder) = holder::find_detached(subject.paths) else {
+        return "no pass is at work".to_owned();
+    };
+    let pid = holder
+        .pid
+        .map_or_else(String::new, |pid| format!(" (pid {pid})"));
+    let left = holder.left(subject.limits().gather, subject.now);
+    let left = left.map_or_else(String::new, |left| format!(", at most {} left", span(left)));
+    format!("a detached pass{pid} waits for further events{left}")
 }
 
 fn pause(subject: &Subject, state: &State) -> Check {

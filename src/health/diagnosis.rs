@@ -3,10 +3,11 @@
 
 use super::Health;
 use crate::consent::{Consent, Rule};
+use crate::event::DropReason;
 use crate::exit::Exit;
 use crate::schedule;
 use crate::state::Last;
-use crate::wording::{events_wait, lag, minute};
+use crate::wording::{counted, events_wait, grouped, lag, minute, span, words};
 use crate::world::Way;
 use chrono::TimeDelta;
 
@@ -43,6 +44,9 @@ pub fn judge(health: &Health) -> Diagnosis {
         .or_else(|| unattended(health))
         .or_else(|| hooks(health))
         .or_else(|| schedule(health))
+        .or_else(|| detached(health))
+        .or_else(|| renamed(health))
+        .or_else(|| rejected(health))
         .unwrap_or_else(|| well(health))
 }
 
@@ -114,7 +118,9 @@ fn at_work(health: &Health) -> Option<Diagnosis> {
         let next = format!("end it: kill -9 {pid}; nothing is lost, the next pass goes on");
         return Some(Diagnosis::new(Exit::Failed, words, next));
     }
-    let words = format!("An uploader is at work{process}{since}.");
+    let left = holder.left(health.limits.deadline, health.now);
+    let left = left.map_or_else(String::new, |left| format!(", at most {} left", span(left)));
+    let words = format!("An uploader is at work{process}{since}{left}.");
     Some(Diagnosis::new(Exit::Done, words, None))
 }
 
@@ -223,6 +229,53 @@ fn schedule(health: &Health) -> Option<Diagnosis> {
     })?;
     let next = format!("make it anew: {}", dead.again());
     Some(Diagnosis::new(Exit::Failed, words, next))
+}
+
+/// Between its uploads.
+fn detached(health: &Health) -> Option<Diagnosis> {
+    let holder = health.detached.as_ref()?;
+    let process = holder.pid.map(|pid| format!(": process {pid}"));
+    let process = process.unwrap_or_default();
+    let left = holder.left(health.limits.gather, health.now);
+    let left = left.map_or_else(String::new, |left| format!(" in at most {}", span(left)));
+    let words =
+        format!("A background upload is running{process}. It sends what is recorded{left}.");
+    Some(Diagnosis::new(Exit::Done, words, None))
+}
+
+/// No upload reads it, and no event is lost: what becomes of it is the user's to say.
+fn renamed(health: &Health) -> Option<Diagnosis> {
+    let first = health.renamed.first()?;
+    let more = match health.renamed.len() - 1 {
+        0 => String::new(),
+        more => format!(", and {more} more"),
+    };
+    let words = format!(
+        "A buffer was renamed, and no upload reads it: {}{more}.",
+        first.name
+    );
+    Some(Diagnosis::new(Exit::Done, words, first.advice.clone()))
+}
+
+/// The way is free, but what some producer writes does not arrive.
+fn rejected(health: &Health) -> Option<Diagnosis> {
+    let mut lately = health.state.lately(health.now).dropped;
+    let reasons = DropReason::ALL;
+    lately.retain(|key, _| {
+        reasons
+            .iter()
+            .any(|one| one.key() == key && one.is_written_down())
+    });
+    let sum: u64 = lately.values().sum();
+    let (lines, was) = (counted(sum, "line"), if sum == 1 { "was" } else { "were" });
+    let named = lately
+        .iter()
+        .map(|(key, count)| format!("{} {}", grouped(*count), words(key)));
+    let named = named.collect::<Vec<_>>().join(", ");
+    let words = format!("{lines} {was} rejected in the last 7 days: {named}.");
+    let flags = &health.flags;
+    let next = format!("to see what and why, run: telemetry-upload inspect --rejected{flags}");
+    (sum > 0).then(|| Diagnosis::new(Exit::Done, words, next))
 }
 
 fn well(health: &Health) -> Diagnosis {

@@ -99,7 +99,7 @@ fn read_envelopes(reckoning: &mut Reckoning, path: &Path, file: &File) -> Result
 /// A line that waits is taken for what it will be when it leaves.
 fn read_buffer(reckoning: &mut Reckoning, paths: &Paths, name: &str, frame: &Frame) -> Result<()> {
     let buffer = Buffer::look(paths, name, Open::Read)?;
-    let mut lines = buffer.lines(Limits::default().line_bytes_max);
+    let mut lines = buffer.lines(Limits::configured(paths).line_bytes_max);
     let next = || buffer.next(&mut lines);
     reckoning.files.push(paths.buffer(name));
     let arrival = |line: &[u8]| {

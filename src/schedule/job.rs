@@ -67,7 +67,7 @@ impl Job {
             every,
             program: plain(&program, "this program")?,
             data_dir: plain(paths.data(), "the data folder")?,
-            deadline: deadline(app, &paths),
+            deadline: Limits::configured(&paths).deadline,
             variables: Vec::new(),
             spread: spread(app, paths.data()),
             notes: Vec::new(),
@@ -162,15 +162,6 @@ impl Job {
         };
         self.notes.push(note);
     }
-}
-
-/// How long a pass may take that knows no variable of now.
-fn deadline(app: &str, paths: &Paths) -> Duration {
-    let env = Env::from([(CONNECTION_STRING.to_owned(), ANY_CONNECTION.to_owned())]);
-    let settings = Settings::resolve(&Upload::default(), app, paths, &env);
-    settings
-        .map_or_else(|_| Limits::default(), |settings| settings.limits)
-        .deadline
 }
 
 /// Whether this variable alone turns the telemetry of the application off.

@@ -4,6 +4,9 @@ use crate::cli::Limit;
 use anyhow::{Result, bail};
 use std::time::Duration;
 
+/// The least that `line_bytes_max` may be: a shorter line is within every limit.
+pub const LINE_BYTES_MAX_LEAST: usize = 1_024;
+
 /// The limits of a pass. The defaults are the product's promise; every one may be overridden.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
@@ -126,7 +129,12 @@ fn check(limits: &Limits) -> Result<()> {
             1_000,
             50_000_000,
         ),
-        ("line-bytes", limits.line_bytes_max as u64, 1_024, 65_536),
+        (
+            "line-bytes",
+            limits.line_bytes_max as u64,
+            LINE_BYTES_MAX_LEAST as u64,
+            65_536,
+        ),
         ("age-days", limits.age_days_max.into(), 1, 3_650),
         (
             "buffer-bytes",

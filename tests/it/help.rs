@@ -363,7 +363,12 @@ fn quiet_says_only_what_went_wrong() {
     let later = Sandbox::scripted("{\"status\": 503, \"times\": \"forever\"}\n").line(&event("a"));
     later
         .run(&["--flush", "--quiet", "--attempts", "1"])
-        .code(75);
+        .says(str![[r#"
+--- stderr
+telemetry-upload: sent 0 events, kept 1 for the next pass: the server answered 503
+--- exit 75
+
+"#]]);
     let refused =
         Sandbox::scripted("{\"status\": 403, \"times\": \"forever\"}\n").line(&event("a"));
     refused.run(&["--flush", "--quiet"]).says(str![[r#"

@@ -39,6 +39,7 @@ mod flush;
 mod found;
 mod golden;
 mod help;
+mod honest;
 mod hook;
 mod hooks_anywhere;
 mod hooks_install;

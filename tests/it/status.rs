@@ -158,7 +158,8 @@ Schedule     none installed
 
 #[test]
 fn all_is_well_after_a_pass() {
-    let sandbox = Sandbox::new().line(&event("a")).line("not an event");
+    let old = event_aged("old", TimeDelta::days(31));
+    let sandbox = Sandbox::new().line(&event("a")).line(&old);
     after_a_pass(&sandbox).says(str![[r#"
 All is well; nothing waits.
 
@@ -166,8 +167,8 @@ Telemetry    on, for atomic
 Goes to      [SERVER]
 Waiting      nothing
 Delivered    1 event since [DAY], 1 in the last 7 days
-Dropped      1 malformed, all in the last 7 days
-Last pass    [TIME]: sent 1 event, dropped 1 malformed
+Dropped      1 too old, all in the last 7 days
+Last pass    [TIME]: sent 1 event, dropped 1 too old
 Hooks        none installed
 Schedule     none installed
 --- exit 0

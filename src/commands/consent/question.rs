@@ -6,7 +6,7 @@ use crate::envelope::{self, Frame};
 use crate::event;
 use crate::id;
 use crate::privacy::Policy;
-use crate::settings::Settings;
+use crate::settings::{Settings, read_config};
 use crate::terminal::{self, Tone};
 use crate::waiting;
 use crate::wording::events_wait;
@@ -95,9 +95,8 @@ fn show(steering: &Steering) {
         "success": true,
         "prompt": "this field stays on the machine",
     });
-    let policy = settings
-        .as_ref()
-        .map_or(Policy::Default, |settings| settings.policy.clone());
+    let config = read_config(&steering.paths).unwrap_or_default();
+    let policy = Policy::allowing(config.allow);
     let ikey = settings
         .as_ref()
         .map_or(NO_KEY, |settings| &settings.connection.ikey);
