@@ -62,20 +62,21 @@ pub fn not_before(
         return Some(now + asked);
     }
     match trouble {
-        // A wrong password that is sent again and again locks the account.
-        Trouble::NoReply(NoReply::CredentialsWanted(_)) => Some(now + HOUR),
+        // A wrong password that is sent again and again locks an account.
+        Trouble::NoReply(NoReply::CredentialsWanted(_))
+        // What was accepted, perhaps, must not be sent again with every pass.
+        | Trouble::DoesNotAddUp { .. }
+        | Trouble::Unreadable(_)
+        | Trouble::Denied(_)
+        | Trouble::WrongEndpoint(_)
+        | Trouble::Misconfigured(_)
+        | Trouble::RefusedAlike(_) => Some(now + HOUR),
         // A captive portal ends when its user logs in, and asking a closed door costs little.
         Trouble::NoReply(_)
         | Trouble::Status(_)
         | Trouble::NotBreeze(_)
         | Trouble::Portal(..)
         | Trouble::Redirected(_) => None,
-        // What was accepted, perhaps, must not be sent again with every pass.
-        Trouble::DoesNotAddUp { .. } | Trouble::Unreadable(_) => Some(now + HOUR),
-        Trouble::Denied(_)
-        | Trouble::WrongEndpoint(_)
-        | Trouble::Misconfigured(_)
-        | Trouble::RefusedAlike(_) => Some(now + HOUR),
         Trouble::Quota(_) => next_midnight(now),
     }
 }

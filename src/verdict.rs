@@ -546,6 +546,16 @@ mod tests {
         assert_eq!(judged(&faulty(200, 0, 0, &[]), 0), Verdict::Each(vec![]));
     }
 
+    fn check_trouble(trouble: &Trouble, words: &str, cure: Cure, is_about_the_batch: bool) {
+        assert!(trouble.to_string().starts_with(words), "{trouble}");
+        assert_eq!(trouble.cure(), cure, "{trouble}");
+        assert_eq!(
+            trouble.is_about_the_batch(),
+            is_about_the_batch,
+            "{trouble}"
+        );
+    }
+
     #[test]
     fn each_trouble_has_its_words_its_cure_and_its_reach() {
         use Cure::{Configuration, Time};
@@ -618,17 +628,24 @@ mod tests {
                 Time,
                 false,
             ),
+        ] {
+            check_trouble(&trouble, words, cure, is_about_the_batch);
+        }
+    }
+
+    #[test]
+    fn a_trouble_that_is_not_about_the_batch_has_its_words_and_its_cure() {
+        use Cure::{Configuration, Time};
+        for (trouble, words, cure) in [
             (
                 Trouble::Portal(511, None),
                 "the network answered 511 instead of Application Insights; a captive portal",
                 Time,
-                false,
             ),
             (
                 Trouble::Unreadable(200),
                 "the server answered 200 with a body that cannot be read",
                 Time,
-                false,
             ),
             (
                 Trouble::DoesNotAddUp {
@@ -639,28 +656,19 @@ mod tests {
                 },
                 "the server answered 206 with a reply that does not add up: 100 sent, 99 accepted, 2 errors",
                 Time,
-                false,
             ),
             (
                 Trouble::RefusedAlike(400),
                 "every event was refused alike: status 400 without a word why; check the connection string",
                 Configuration,
-                false,
             ),
             (
                 Trouble::RefusedAlike(413),
                 "every event was refused alike: status 413, too large, even for one event; check whether a proxy",
                 Configuration,
-                false,
             ),
         ] {
-            assert!(trouble.to_string().starts_with(words), "{trouble}");
-            assert_eq!(trouble.cure(), cure, "{trouble}");
-            assert_eq!(
-                trouble.is_about_the_batch(),
-                is_about_the_batch,
-                "{trouble}"
-            );
+            check_trouble(&trouble, words, cure, false);
         }
     }
 

@@ -268,7 +268,7 @@ fn a_byte_order_mark_and_other_letter_case_in_a_reply_are_read() {
         "\u{feff}{\"itemsReceived\":2,\"itemsAccepted\":2,\"errors\":[]}",
         r#"{"ItemsReceived":2,"ItemsAccepted":2,"Errors":null}"#,
     ] {
-        check_all_sent(json!({"status": 200, "body": body}));
+        check_all_sent(&json!({"status": 200, "body": body}));
     }
 }
 
@@ -296,7 +296,7 @@ fn a_reply_packed_unasked_is_read() {
 }
 
 /// A script whose first reply says that two events were accepted.
-fn check_all_sent(step: Value) {
+fn check_all_sent(step: &Value) {
     let sandbox = Sandbox::scripted(&step.to_string());
     let sandbox = sandbox.line(&event("a")).line(&event("b"));
     sandbox
