@@ -86,11 +86,11 @@ const WAIT_FOR_LOOKS: Duration = Duration::from_millis(500);
 /// is over in a moment.
 pub fn take_past_looks(file: &File) -> io::Result<Option<Held<'_>>> {
     let taken = patiently(WAIT_FOR_LOOKS, || {
-        let held = take_now(file)?;
-        if held.is_some() || is_held(file)? {
-            return Ok(Some(held));
+        // Where another uploader is at work, this is all.
+        if is_held(file)? {
+            return Ok(Some(None));
         }
-        Ok(None)
+        Ok(take_now(file)?.map(Some))
     });
     Ok(taken?.flatten())
 }

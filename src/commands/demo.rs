@@ -70,7 +70,6 @@ pub fn run() -> Result<ExitCode> {
     if let Some(line) = summary.line(Tense::Done) {
         terminal::print(&line);
     }
-    terminal::print("Two requests, because what is posted stands apart from what is refused here.");
     show_arrived(&arrived.lock().unwrap_or_else(PoisonError::into_inner));
     show_rejected(&paths)?;
     let left = fs::metadata(paths.buffer(OWN_BUFFER))

@@ -19,12 +19,13 @@ fn a_missing_connection_string_says_where_to_set_it() {
         .stderr(expected)
         .left(&line)
         .code(78);
-    // In the background only the log says so.
+    // In the background the log says so, and once the scheduler's journal.
+    sandbox.run(&[]).stderr(expected).left(&line).code(78);
     sandbox.run(&[]).left(&line).code(78);
     let log = sandbox.read("upload/upload.log");
     assert_eq!(
         log.matches("exit 78 no connection string").count(),
-        2,
+        3,
         "{log}"
     );
 }

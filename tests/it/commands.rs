@@ -17,7 +17,7 @@ fn the_demo_shows_the_whole_way_and_touches_nothing() {
     assert_eq!((code, stderr.as_str()), (0, ""), "{stdout}");
     for expected in [
         "A program appended 5 lines",
-        "sent 4 events in 2 requests, dropped 1 malformed; left out: prompt (1)",
+        "sent 4 events, dropped 1 malformed; left out: prompt (1)",
         " atomic_command: accepted",
         " cli_command: accepted",
         " agent_session: accepted",

@@ -301,7 +301,7 @@ fn the_manual_page_has_every_command() {
 
 #[test]
 fn verbose_tells_of_each_request_and_why_it_waits() {
-    let sandbox = Sandbox::scripted("{\"status\": 503, \"times\": 2}\n{\"items\": [{\"index\": 0, \"statusCode\": 400, \"message\": \"no\"}]}\n")
+    let sandbox = Sandbox::scripted("{\"status\": 503, \"times\": 2}\n{\"items\": [{\"index\": 0, \"statusCode\": 402, \"message\": \"no\"}]}\n")
         .line(&event("secret-canary"))
         .line(&event("b"));
     let (code, stdout, stderr) = sandbox

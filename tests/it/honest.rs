@@ -412,7 +412,7 @@ Next: mend it; telemetry-upload doctor looks closer
 #[test]
 fn a_buffer_with_the_longest_name_there_may_be_is_sent_and_not_twice() {
     let name = format!("telemetry-events-{}.jsonl", "x".repeat(255 - 23));
-    let sandbox = Sandbox::scripted("{}\n{\"status\": 503, \"times\": \"forever\"}\n");
+    let sandbox = Sandbox::scripted("{}\n{\"status\": 429, \"times\": \"forever\"}\n");
     let lines = events(0..4).concat();
     append(&sandbox.path(&name), lines);
     let some = [
@@ -426,7 +426,7 @@ fn a_buffer_with_the_longest_name_there_may_be_is_sent_and_not_twice() {
     ];
     sandbox
         .run(&some)
-        .stdout("sent 2 events in 2 requests, kept 2 for the next pass: the server answered 503")
+        .stdout("sent 2 events in 2 requests, kept 2 for the next pass: the server asks for a pause (429)")
         .code(75);
     let left = sandbox.run(&["--dry-run", "--json"]).outputs().1;
     let left: Value = serde_json::from_str(&left).unwrap();
@@ -436,7 +436,7 @@ fn a_buffer_with_the_longest_name_there_may_be_is_sent_and_not_twice() {
 
 #[test]
 fn the_cursor_of_a_buffer_that_is_gone_is_removed_and_one_that_comes_back_is_not_sent_twice() {
-    let sandbox = Sandbox::scripted("{}\n{}\n{\"status\": 503}\n").line(&event("x"));
+    let sandbox = Sandbox::scripted("{}\n{}\n{\"status\": 429}\n").line(&event("x"));
     let (gone, away) = ("telemetry-events-gone.jsonl", "telemetry-events-away.jsonl");
     append(&sandbox.path(gone), event("a") + "\n");
     append(&sandbox.path(away), events(0..2).concat());

@@ -126,7 +126,7 @@ fn utf_16_of_powershell_is_sent_beside_utf_8() {
 #[test]
 fn thousands_of_lines_in_utf_16_are_sent_from_the_cursor_on() {
     // The server is busy once: reading begins again at a cursor in the middle of the buffer.
-    let sandbox = Sandbox::scripted("{}\n{}\n{\"status\": 503}\n");
+    let sandbox = Sandbox::scripted("{}\n{}\n{\"status\": 429}\n");
     let ids: Vec<String> = (0..1_000).map(|number| format!("id-{number}")).collect();
     for id in &ids {
         sandbox.append(utf16(&(event(id) + "\r\n")));
@@ -179,7 +179,7 @@ fn objects_glued_together_are_all_sent_with_or_without_ids() {
         ["a", "b", "c", "atomic_command", "atomic_command", "f"]
     );
     // A hundred, each in a place of its own: the server takes 60 of them, and then no more.
-    let sandbox = Sandbox::scripted("{}\n{\"status\": 503}\n");
+    let sandbox = Sandbox::scripted("{}\n{\"status\": 429}\n");
     let glued: String = (0..90).map(|number| plain(&format!("n{number}"))).collect();
     sandbox.append(glued + "\n");
     let args = ["--flush", "--request-events", "60", "--attempts", "1"];

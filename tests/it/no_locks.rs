@@ -74,7 +74,13 @@ fn events_are_recorded_and_kept_where_there_are_no_locks() {
             .posts(0)
             .left(&left)
             .code(1);
-        run(&[]).posts(0).left(&left).code(1);
+        run(&[])
+            .stderr(&format!(
+                "cannot lock {{data}}/upload/uploader.lock: {words}"
+            ))
+            .posts(0)
+            .left(&left)
+            .code(1);
         assert!(
             sandbox.read("upload/upload.log").contains(&words),
             "{error}"

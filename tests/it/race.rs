@@ -228,7 +228,7 @@ fn what_is_left_moves_to_the_front_and_later_appends_follow_it() {
     let inode = sandbox.inode();
     sandbox
         .run(&["--flush", "--request-events", "10", "--pause-ms", "1"])
-        .stdout("sent 20 events in 5 requests, kept 5 for the next pass: the server answered 503")
+        .stdout("sent 20 events in 5 requests, kept 5 for the next pass: the server asks for a pause (429)")
         .left(&lines[20..].concat())
         .code(75);
     assert_eq!(sandbox.inode(), inode);

@@ -18,7 +18,7 @@ fn mixed() -> Sandbox {
 #[test]
 fn flush_says_what_became_of_each_event() {
     mixed().run(&["--flush"]).says(str![[r#"
-sent 2 events in 2 requests, dropped 1 malformed and 1 too old; left out: prompt (1)
+sent 2 events, dropped 1 malformed and 1 too old; left out: prompt (1)
 --- exit 0
 
 "#]]);
@@ -28,7 +28,7 @@ sent 2 events in 2 requests, dropped 1 malformed and 1 too old; left out: prompt
 
 "#]]);
     mixed().run(&["--flush", "--dry-run"]).says(str![[r#"
-would send 2 events in 2 requests, dropped 1 malformed and 1 too old; left out: prompt (1)
+would send 2 events, dropped 1 malformed and 1 too old; left out: prompt (1)
 --- exit 0
 
 "#]]);
@@ -98,8 +98,7 @@ A program appended 5 lines to telemetry-events.jsonl:
   {"anonymousId":"[ID]","eventId":"[ID]","eventType":"atomic_command","timestamp":"[TIME]","platform":"linux","atomicVersion":"0.9.1","command":"update","success":false}
 
 $ telemetry-upload --flush
-sent 4 events in 2 requests, dropped 1 malformed; left out: prompt (1)
-Two requests, because what is posted stands apart from what is refused here.
+sent 4 events, dropped 1 malformed; left out: prompt (1)
 
 Arrived, as Application Insights would store it:
   [TIME] atomic_command: accepted
