@@ -99,33 +99,12 @@ impl Health {
             Err(err) => (Err(err), None, None),
         };
         let limits = Limits::configured(paths);
-        let mut obstacles = Vec::new();
-        let mut note = |looked: Result<()>| {
-            obstacles.extend(looked.err().map(|err| format!("{err:#}")));
-        };
-        note(look_at_folder(paths.data()));
-        note(look_at_room(paths.data()));
-        note(look_at_locks(paths));
-        obstacles.extend(buffer::unusable(paths).unwrap_or_default());
         let renamed = buffer::renamed(paths).unwrap_or_default().into_iter();
         let renamed = renamed.map(|name| Renamed {
             advice: buffer::advice_for_renamed(paths, &name),
             name,
         });
-        let mut note = |looked: Result<()>| {
-            obstacles.extend(looked.err().map(|err| format!("{err:#}")));
-        };
-        let names = buffer::names(paths).unwrap_or_default();
-        let mut buffers = Vec::new();
-        for name in names.iter().filter(|name| buffer::has_bytes(paths, name)) {
-            let path = paths.buffer(name);
-            note(os::may_write(&path).with_context(|| format!("cannot write {}", path.display())));
-            match waiting::look(paths, name, &limits) {
-                Ok(found) => buffers.push(found),
-                Err(err) => note(Err(err)),
-            }
-        }
-        buffers.retain(|found| found.events > 0);
+        let (buffers, obstacles) = look_at_buffers(paths, &limits);
         let state = State::load(paths);
         let mut hooks = host_settings::survey_files(app, env);
         hooks.retain(|found| !matches!(found.standing, Ok(Standing::Absent)));
@@ -156,6 +135,30 @@ impl Health {
     pub fn waiting(&self) -> Waiting {
         waiting::sum(&self.buffers)
     }
+}
+
+/// The buffers that hold events, and what is wrong with one of them, the folder or the disk.
+fn look_at_buffers(paths: &Paths, limits: &Limits) -> (Vec<Waiting>, Vec<String>) {
+    let (mut buffers, mut problems) = (Vec::new(), Vec::new());
+    problems.extend(look_at_folder(paths.data()).err());
+    problems.extend(look_at_room(paths.data()).err());
+    problems.extend(look_at_locks(paths).err());
+    let unusable = buffer::unusable(paths).unwrap_or_default();
+    problems.extend(unusable.into_iter().map(anyhow::Error::msg));
+    let names = buffer::names(paths).unwrap_or_default();
+    for name in names.iter().filter(|name| buffer::has_bytes(paths, name)) {
+        let path = paths.buffer(name);
+        let writable =
+            os::may_write(&path).with_context(|| format!("cannot write {}", path.display()));
+        problems.extend(writable.err());
+        match waiting::look(paths, name, limits) {
+            Ok(found) => buffers.push(found),
+            Err(err) => problems.push(err),
+        }
+    }
+    buffers.retain(|found: &Waiting| found.events > 0);
+    let problems = problems.iter().map(|problem| format!("{problem:#}"));
+    (buffers, problems.collect())
 }
 
 /// Whether events can be recorded in the folder, and passes keep their books.
@@ -193,10 +196,8 @@ pub(crate) fn look_at_locks(paths: &Paths) -> Result<()> {
     let Ok(file) = os::open(&paths.consent(), Open::Read) else {
         return Ok(());
     };
-    let Err(err) = lock::is_held(&file) else {
-        return Ok(());
-    };
-    Err(err).with_context(|| format!("nothing can be sent from {}", paths.data().display()))
+    let looked = lock::is_held(&file).map(drop);
+    looked.with_context(|| format!("nothing can be sent from {}", paths.data().display()))
 }
 
 fn look_at_room(folder: &Path) -> Result<()> {

@@ -23,7 +23,7 @@ sent 2 events, dropped 1 malformed and 1 too old; left out: prompt (1)
 
 "#]]);
     mixed().run(&["--flush", "--json"]).says(str![[r#"
-{"dryRun":false,"seen":4,"delivered":2,"dropped":{"malformed":1,"too_old":1},"kept":0,"requests":2,"fieldsRefused":{"prompt":1},"pauseOverridden":null,"truncatedWithoutLease":0,"ending":"done","reason":null,"problems":[],"exit":0}
+{"dryRun":false,"seen":4,"delivered":2,"dropped":{"malformed":1,"too_old":1},"kept":0,"requests":1,"fieldsRefused":{"prompt":1},"pauseOverridden":null,"truncatedWithoutLease":0,"ending":"done","reason":null,"problems":[],"exit":0}
 --- exit 0
 
 "#]]);
