@@ -482,55 +482,10 @@ mod tests {
             let after_hole = [(head, Shape::Whole), ("{\"b\":1}", Shape::Whole), whole];
             check_texts(&[torn, &HOLE, good, &ended], &after_hole);
         }
-        // Lines that this program has appended again end in a newline of one byte.
-        let again = [
-            b"\n",
-            &wide[..],
-            b"\r\0\n",
-            &wide,
-            b"\n",
-            good,
-            &wide,
-            b"\n",
-            &ended,
-        ]
-        .concat();
-        check_texts(
-            &[&again],
-            &[whole, whole, ("{\"b\":1}", Shape::Whole), whole, whole],
-        );
-    }
-
-    #[test]
-    fn an_overlong_line_in_utf_16_is_skipped_and_its_head_shown() {
-        let head = "x".repeat(HEAD_BYTES / 2);
-        for chars in [
-            LINE_BYTES_MAX / 2 + 1,
-            READ_BYTES / 2,
-            READ_BYTES + 3,
-            3 * READ_BYTES,
-        ] {
-            let content = [
-                utf16(&"x".repeat(chars)),
-                utf16("\r\n"),
-                b"good\n".to_vec(),
-                utf16("good\n"),
-            ];
-            let parts = content.each_ref().map(|part| &part[..]);
-            check_texts(
-                &parts,
-                &[
-                    (&head, Shape::TooLong),
-                    ("good", Shape::Whole),
-                    ("good", Shape::Whole),
-                ],
-            );
-        }
-        let longest = "x".repeat(LINE_BYTES_MAX / 2);
-        check_texts(
-            &[&utf16(&format!("{longest}\n"))],
-            &[(&longest, Shape::Whole)],
-        );
+        // A producer of lines in UTF-8 ends a line that was left without its newline.
+        let ended_by_another = [&wide[..], b"\n", good, &wide, b"\r\0\n", good, &ended].concat();
+        let narrow = ("{\"b\":1}", Shape::Whole);
+        check_texts(&[&ended_by_another], &[whole, narrow, whole, narrow, whole]);
     }
 
     proptest! {

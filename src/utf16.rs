@@ -57,7 +57,7 @@ pub type End = (usize, usize);
 /// from where on to look when more has been read. `is_all` says that there is nothing more.
 ///
 /// The line ends with a newline in UTF-16, with a zero unit, which begins a hole, or with a newline in UTF-8, if an
-/// object begins behind it: the line in UTF-16 was torn, or this program appended it again.
+/// object in UTF-8 begins behind it: the line in UTF-16 was torn, and another producer went on.
 pub fn end(line: &[u8], from: usize, order: Order, is_all: bool) -> Result<End, usize> {
     let mut at = from;
     while let Some([first, second]) = line.get(at..at + 2) {
@@ -68,8 +68,8 @@ pub fn end(line: &[u8], from: usize, order: Order, is_all: bool) -> Result<End, 
         match (order.unit([*first, *second]), first, second) {
             (0, ..) => return Ok((at, at)),
             (0x0A, ..) => return Ok((at, at + 2)),
-            (_, b'\n', _) if begins_object(behind) => return Ok((at, at + 1)),
-            (_, _, b'\n') if begins_object(&behind[1..]) => return Ok((at + 1, at + 2)),
+            (_, b'\n', _) if begins_narrow_object(behind) => return Ok((at, at + 1)),
+            (_, _, b'\n') if begins_narrow_object(&behind[1..]) => return Ok((at + 1, at + 2)),
             _ => at += 2,
         }
     }
@@ -93,10 +93,6 @@ pub fn decode(line: &[u8], order: Order) -> String {
 
 fn is_ascii(unit: u16) -> bool {
     matches!(unit, 0x20..=0x7E | 0x09 | 0x0A | 0x0D)
-}
-
-fn begins_object(bytes: &[u8]) -> bool {
-    begins_narrow_object(bytes) || matches!(bytes, [b'{', 0, ..])
 }
 
 /// In UTF-16 these bytes would be two rare characters.
