@@ -309,17 +309,28 @@ impl<W: World> Sender<'_, W> {
                 continue;
             }
             let is_taken_in_part = pending.len() < size;
-            return match (trouble, asked) {
-                // What the server took of the part shows that it is at work: the rest is kept, and does
-                // not hold up what stands behind it.
-                (None, None) => Part::Judged,
-                (Some(_), None) if is_taken_in_part => Part::Judged,
-                // It took some, and named a time for the rest.
-                (None, Some(_)) => self.failed(Trouble::Status(429), asked, pending),
-                (Some(trouble), _) => self.failed(trouble, asked, pending),
-            };
+            return self.used_up(trouble, asked, pending, is_taken_in_part);
         }
         Part::Judged
+    }
+
+    /// A part whose attempts are used up, after this trouble, or after a reply for each event.
+    fn used_up(
+        &self,
+        trouble: Option<Trouble>,
+        asked: Option<TimeDelta>,
+        pending: Vec<usize>,
+        is_taken_in_part: bool,
+    ) -> Part {
+        match (trouble, asked) {
+            // What the server took of the part shows that it is at work: the rest is kept, and does
+            // not hold up what is behind it.
+            (None, None) => Part::Judged,
+            (Some(_), None) if is_taken_in_part => Part::Judged,
+            // It took some, and named a time for the rest.
+            (None, Some(_)) => self.failed(Trouble::Status(429), asked, pending),
+            (Some(trouble), _) => self.failed(trouble, asked, pending),
+        }
     }
 
     /// A part that is not tried again in this pass.

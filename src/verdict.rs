@@ -221,8 +221,7 @@ pub fn judge(reply: &Reply, sent: usize) -> Result<Verdict, Elsewhere> {
 
 /// Whether the body is in the form that only Breeze's has, whatever it says.
 pub fn is_breeze(reply: &Reply) -> bool {
-    let body = object(reply);
-    COUNTS.iter().all(|name| number(&body, name).is_some())
+    counts(&object(reply)).iter().all(Option::is_some)
 }
 
 /// The body as JSON, null if it is none.
@@ -256,7 +255,7 @@ struct Fault {
 impl Body {
     fn read(reply: &Reply, sent: usize) -> Body {
         let body = object(reply);
-        let [Some(received), Some(accepted)] = COUNTS.map(|name| number(&body, name)) else {
+        let [Some(received), Some(accepted)] = counts(&body) else {
             let words = String::from_utf8_lossy(&reply.body).to_lowercase();
             let is_named = |name: &&str| words.contains(&name.to_lowercase());
             return if reply.is_unreadable || COUNTS.iter().any(is_named) {
@@ -267,7 +266,8 @@ impl Body {
         };
         let errors = match field(&body, "errors") {
             Some(Value::Array(errors)) => &errors[..],
-            _ => &[],
+            None | Some(Value::Null) => &[],
+            Some(_) => return Body::Unreadable,
         };
         // "All accepted" under a status that says otherwise.
         if errors.is_empty() && !is_success(reply.status) {
@@ -304,6 +304,10 @@ fn field<'a>(object: &'a Value, name: &str) -> Option<&'a Value> {
     let mut fields = object.as_object()?.iter();
     let found = fields.find(|(known, _)| known.eq_ignore_ascii_case(name));
     found.map(|(_, value)| value)
+}
+
+fn counts(body: &Value) -> [Option<u64>; 2] {
+    COUNTS.map(|name| field(body, name)?.as_u64())
 }
 
 /// A field that is a number, or a text that is one.
@@ -734,7 +738,7 @@ mod tests {
     fn a_byte_order_mark_and_other_letter_case_are_read() {
         let all = Verdict::Each(vec![OfEvent::Delivered; 2]);
         check(200, &format!("\u{feff}{ALL}"), 2, all.clone());
-        let pascal = r#"{"ItemsReceived":2,"ItemsAccepted":"2","Errors":[]}"#;
+        let pascal = r#"{"ItemsReceived":2,"ItemsAccepted":2,"Errors":[]}"#;
         check(200, pascal, 2, all);
     }
 

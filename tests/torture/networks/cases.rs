@@ -36,11 +36,8 @@ pub fn answers() -> Vec<Case> {
         json!([{"index": u64::MAX, "statusCode": 500}]),
         json!([{"index": 1e300, "statusCode": 500}]),
         json!([{"index": 0.0, "statusCode": 500}]),
-        json!([{"index": "0", "statusCode": 500}]),
         json!([{"index": null, "statusCode": 500}]),
         json!([{"statusCode": 500}]),
-        json!([{"index": 0, "statusCode": 70_000}]),
-        json!([{"index": 0, "statusCode": "500"}]),
         json!([{"index": 0, "statusCode": 500}, {"index": 0, "statusCode": 500}]),
         json!([[0, 500, "message"]]),
         json!({"0": {"statusCode": 500}}),
@@ -80,7 +77,7 @@ fn claim(status: u16, body: &str) -> Case {
     )
 }
 
-/// Nobody asked for gzip: it is no reply of Breeze's, and is not unpacked.
+/// gzip was not asked for, and is unpacked no further than a plain reply is read.
 fn compressed() -> Vec<Case> {
     let bomb = gzip::encode(&vec![b' '; 20 << 20]);
     let mut reply = format!(
@@ -94,10 +91,7 @@ fn compressed() -> Vec<Case> {
 
 /// What the server said, in another frame or with something around it.
 pub fn rewordings() -> Vec<Case> {
-    let kept: [(&str, Reword); 10] = [
-        ("gzipped", |reply| {
-            framed("Content-Encoding: gzip", &gzip::encode(body(reply)))
-        }),
+    let kept: [(&str, Reword); 9] = [
         ("a length too short", |reply| {
             framed(
                 &format!("Content-Length: {}", body(reply).len() - 1),
@@ -126,7 +120,10 @@ pub fn rewordings() -> Vec<Case> {
         ("a chunk too long", |reply| chunked("1000", body(reply))),
         ("a chunk too short", |reply| chunked("5", body(reply))),
     ];
-    let sent: [(&str, Reword); 3] = [
+    let sent: [(&str, Reword); 4] = [
+        ("gzipped", |reply| {
+            framed("Content-Encoding: gzip", &gzip::encode(body(reply)))
+        }),
         ("HTTP/1.0", |reply| {
             [b"HTTP/1.0 200 OK\r\n\r\n", body(reply)].concat()
         }),
