@@ -32,7 +32,7 @@ pub struct Requests<'a, W: World> {
     pub halted: Option<Stop>,
     /// Whether the server has accepted an event in this pass.
     pub has_accepted: bool,
-    /// Whether it failed for several batches in a row, so that a further one fails for its own sake hardly.
+    /// Whether the server accepted no probe in this pass: it is down for everybody, and is not probed again.
     pub has_probed_in_vain: bool,
 }
 
@@ -200,8 +200,9 @@ impl<'a, W: World> Requests<'a, W> {
             match verdict::judge(&reply, lines.len()) {
                 // A place we were sent to in an earlier pass may be gone by now, which another batch may have
                 // found out since this one was begun.
-                Ok(Verdict::Leave(_))
-                    if place != *self.route.place() || self.route.forget_cached() =>
+                Ok(Verdict::Leave(trouble))
+                    if !trouble.may_be_accepted()
+                        && (place != *self.route.place() || self.route.forget_cached()) =>
                 {
                     visited = vec![self.route.place().clone()];
                 }

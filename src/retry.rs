@@ -69,8 +69,8 @@ pub fn not_before(
         | Trouble::Unreadable(_)
         | Trouble::Denied(_)
         | Trouble::WrongEndpoint(_)
-        | Trouble::Misconfigured(_)
-        | Trouble::RefusedAlike(_) => Some(now + HOUR),
+        | Trouble::InvalidKey
+        | Trouble::RefusedAlike { .. } => Some(now + HOUR),
         // A captive portal ends when its user logs in, and asking a closed door costs little.
         Trouble::NoReply(_)
         | Trouble::Status(_)
@@ -235,13 +235,16 @@ mod tests {
         check(Trouble::Redirected(String::new()), None);
         check(Trouble::Portal(302, None), None);
         check(Trouble::Unreadable(200), Some("2026-11-20T13:00:00Z"));
-        check(Trouble::RefusedAlike(413), Some("2026-11-20T13:00:00Z"));
-        check(Trouble::Denied(401), Some("2026-11-20T13:00:00Z"));
-        check(Trouble::WrongEndpoint(404), Some("2026-11-20T13:00:00Z"));
         check(
-            Trouble::Misconfigured(String::new()),
+            Trouble::RefusedAlike {
+                status: 413,
+                is_bare: true,
+            },
             Some("2026-11-20T13:00:00Z"),
         );
+        check(Trouble::Denied(401), Some("2026-11-20T13:00:00Z"));
+        check(Trouble::WrongEndpoint(404), Some("2026-11-20T13:00:00Z"));
+        check(Trouble::InvalidKey, Some("2026-11-20T13:00:00Z"));
         check(Trouble::Quota(402), Some("2026-11-21T00:00:00Z"));
         let asked = not_before(&Trouble::Status(429), Some(TimeDelta::seconds(90)), now());
         assert_eq!(asked, Some("2026-11-20T12:01:30Z".parse().unwrap()));

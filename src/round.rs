@@ -106,7 +106,9 @@ impl<'a, W: World> Round<'a, W> {
                     state.not_before = stop.not_before().or(state.not_before.take());
                     self.keep_rest(&mut intake);
                     closed.note(intake.close(guard, &mut self.summary));
-                    if stop.ends_the_pass() {
+                    let is_about_events =
+                        stop.is_refused_alike() && self.sender.requests.has_accepted;
+                    if stop.ends_the_pass() && !is_about_events {
                         break;
                     }
                     // Something may be wrong with this one batch: the others get a try each.

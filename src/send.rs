@@ -234,13 +234,20 @@ impl<W: World> Sender<'_, W> {
     /// Whether the events that were refused alone are poison; or the reason to stop, if the server accepted
     /// no other event of the batch.
     fn judge_alone(&self, fates: &mut [(usize, Fate)], alone: &[(usize, Refusal)]) -> Option<Stop> {
-        let (_, refusal) = alone.first()?;
+        let (_, first) = alone.first()?;
         if !is_delivered_in_part(fates) {
-            let trouble = Trouble::RefusedAlike(refusal.status);
+            let trouble = Trouble::RefusedAlike {
+                status: first.status,
+                is_bare: first.message.is_empty(),
+            };
             return Some(self.requests.stop(trouble, None));
         }
         for (index, refusal) in alone {
-            fates[*index].1 = Fate::Refused(refusal.clone());
+            let mut refusal = refusal.clone();
+            if refusal.message.is_empty() {
+                refusal.message = format!("status {} without a word why", refusal.status);
+            }
+            fates[*index].1 = Fate::Refused(refusal);
         }
         None
     }
@@ -268,11 +275,13 @@ impl<W: World> Sender<'_, W> {
             };
             let asked = judged.asked;
             let trouble = match judged.verdict {
-                // The key cannot be wrong if the server took the others.
-                Verdict::Leave(Trouble::Misconfigured(_)) if pending.len() < size => break,
+                // The key cannot be wrong if the server accepted others of the batch.
+                Verdict::Leave(Trouble::InvalidKey) if is_delivered_in_part(delivery.fates) => {
+                    break;
+                }
                 Verdict::Leave(trouble) => return self.failed(trouble, asked, pending),
                 Verdict::Split(status) => {
-                    let message = format!("status {status} without a word why");
+                    let message = String::new();
                     return Part::Refused(Refusal { status, message }, pending);
                 }
                 Verdict::Again(trouble) => Some(trouble),

@@ -55,6 +55,12 @@ impl Stop {
         }
     }
 
+    /// Whether the server refused every event of a batch alike. If it has accepted others, it may accept those
+    /// of other buffers, too.
+    pub fn is_refused_alike(&self) -> bool {
+        matches!(self, Stop::Trouble(Trouble::RefusedAlike { .. }, _))
+    }
+
     /// Whether the other buffers need not be tried either: it is not about the one batch.
     pub fn ends_the_pass(&self) -> bool {
         match self {

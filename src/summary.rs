@@ -284,12 +284,12 @@ impl Summary {
     pub fn json(&self, tense: Tense) -> Value {
         let (ending, reason) = match &self.ending {
             Ending::Done | Ending::Nothing if !self.problems.is_empty() => ("failed", None),
-            Ending::Done => ("done", self.kept_because.as_ref()),
+            Ending::Done => ("done", self.reason_kept()),
             Ending::Nothing => ("nothing", None),
-            Ending::Off(rule) => ("off", Some(rule)),
+            Ending::Off(rule) => ("off", Some(rule.as_str())),
             Ending::Busy => ("busy", None),
-            Ending::Later(why) => ("later", Some(why)),
-            Ending::Misconfigured(why) => ("misconfigured", Some(why)),
+            Ending::Later(why) => ("later", Some(why.as_str())),
+            Ending::Misconfigured(why) => ("misconfigured", Some(why.as_str())),
         };
         json!({
             "dryRun": tense == Tense::DryRun,

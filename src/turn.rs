@@ -254,15 +254,16 @@ impl<'t, 'a, W: World> Turn<'t, 'a, W> {
         let mut landed = vec![first];
         let is_at_work = !self.requests().has_probed_in_vain && self.is_at_work(&mut landed);
         self.requests().has_probed_in_vain |= !is_at_work;
+        let mut stop = (!is_at_work).then(|| self.requests().stop(trouble.clone(), None));
         for landed in &mut landed {
-            if !matches!(landed.sent.end, End::Suspected(..)) {
-                continue;
-            }
-            if is_at_work {
-                self.isolate(landed);
-            } else {
-                let stop = self.requests().stop(trouble.clone(), None);
-                landed.sent.end = End::Stopped(stop);
+            if let End::Suspected(..) = landed.sent.end {
+                match &stop {
+                    Some(stop) => landed.sent.end = End::Stopped(stop.clone()),
+                    None => self.isolate(landed),
+                }
+                if let End::Stopped(further) = &landed.sent.end {
+                    stop = Some(further.clone());
+                }
             }
         }
         if is_at_work {
@@ -278,7 +279,9 @@ impl<'t, 'a, W: World> Turn<'t, 'a, W> {
         if self.accepts(&mut landed[0], half..) {
             return true;
         }
+        let held = |landed: &[Landed]| landed.iter().map(|it| it.batch.held_bytes()).sum::<usize>();
         while !landed.iter().any(Landed::is_stopped)
+            && held(landed) < UNDER_WAY_BYTES_MAX
             && let Some(next) = self.next_under_way()
         {
             // What a flight brought may be as old as the trouble.

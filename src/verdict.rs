@@ -5,6 +5,7 @@
 //! and answers of the real service in public issues.
 
 use crate::connection;
+use crate::os;
 use crate::wording::counted;
 use crate::world::{NoReply, Reply};
 use serde_json::Value;
@@ -82,9 +83,14 @@ pub enum Trouble {
     /// 404, 405: this is not the ingestion endpoint.
     WrongEndpoint(u16),
     /// Every event was refused alike, and the server's words name the instrumentation key.
-    Misconfigured(String),
+    InvalidKey,
     /// 400 or 413 for the whole batch, and for its first and its last event alone.
-    RefusedAlike(u16),
+    RefusedAlike {
+        /// The status.
+        status: u16,
+        /// Whether there were no words with it that give a reason.
+        is_bare: bool,
+    },
     /// 301, 302, 303, 511: the network answered, and points to this host.
     Portal(u16, Option<String>),
     /// 307 or 308 to a place that may not be followed, or another 3xx.
@@ -106,18 +112,26 @@ impl Trouble {
         match self {
             Trouble::Denied(_)
             | Trouble::WrongEndpoint(_)
-            | Trouble::Misconfigured(_)
-            | Trouble::RefusedAlike(_) => Cure::Configuration,
+            | Trouble::InvalidKey
+            | Trouble::RefusedAlike { .. } => Cure::Configuration,
             Trouble::NoReply(why) if why.is_configuration() => Cure::Configuration,
             _ => Cure::Time,
         }
     }
 
+    /// Whether the server may have accepted events of the batch all the same: then nothing of it is sent
+    /// again without a pause.
+    pub fn may_be_accepted(&self) -> bool {
+        matches!(self, Trouble::DoesNotAddUp { .. } | Trouble::Unreadable(_))
+    }
+
     /// Whether another batch might fare better: these are about the batch or the moment, the others
     /// are the endpoint's word about us.
     pub fn is_about_the_batch(&self) -> bool {
-        matches!(self, Trouble::NoReply(_) | Trouble::Status(408 | 500..=599))
-            && self.cure() == Cure::Time
+        match self {
+            Trouble::NoReply(why) => !why.is_configuration(),
+            trouble => trouble.may_be_one_event(false),
+        }
     }
 
     /// Whether one event of the batch may be the reason. Access, quota and unknown statuses count only if
@@ -170,19 +184,21 @@ impl fmt::Display for Trouble {
                 f,
                 "this is not the ingestion endpoint of the resource ({status}); check IngestionEndpoint in the connection string"
             ),
-            Trouble::Misconfigured(why) => {
-                write!(
-                    f,
-                    "every event was refused alike: {why}; check the connection string"
-                )
-            }
-            Trouble::RefusedAlike(413) => write!(
-                f,
-                "every event was refused alike: status 413, too large, even for one event; check whether a proxy or gateway limits the size of requests"
+            Trouble::InvalidKey => f.write_str(
+                "every event was refused alike: Invalid instrumentation key; check the connection string",
             ),
-            Trouble::RefusedAlike(status) => write!(
+            Trouble::RefusedAlike { status: 413, .. } => f.write_str(
+                "every event was refused alike: status 413, too large, even for one event; check whether a proxy or gateway limits the size of requests",
+            ),
+            Trouble::RefusedAlike {
+                status,
+                is_bare: true,
+            } => write!(
                 f,
                 "every event was refused alike: status {status} without a word why; check the connection string"
+            ),
+            Trouble::RefusedAlike { .. } => f.write_str(
+                "every event was refused alike: for a reason that is not known here; check the connection string",
             ),
             Trouble::Portal(status, host) => {
                 write!(f, "the network answered {status}")?;
@@ -226,9 +242,7 @@ pub fn is_breeze(reply: &Reply) -> bool {
 
 /// The body as JSON, null if it is none.
 fn object(reply: &Reply) -> Value {
-    const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
-    let text = reply.body.strip_prefix(BYTE_ORDER_MARK);
-    serde_json::from_slice(text.unwrap_or(&reply.body)).unwrap_or_default()
+    serde_json::from_slice(os::without_byte_order_mark(&reply.body)).unwrap_or_default()
 }
 
 /// The two counts that every body of Breeze's has.
@@ -270,7 +284,8 @@ impl Body {
             Some(_) => return Body::Unreadable,
         };
         // "All accepted" under a status that says otherwise.
-        if errors.is_empty() && !is_success(reply.status) {
+        let is_all_or_none = accepted == 0 || accepted == sent as u64;
+        if errors.is_empty() && is_all_or_none && !is_success(reply.status) {
             return Body::Foreign;
         }
         let mut items: Vec<Option<Fault>> = (0..sent).map(|_| None).collect();
@@ -396,12 +411,11 @@ fn judge_each(reply: &Reply, items: &[Option<Fault>]) -> Result<Verdict, Elsewhe
             return Err(Elsewhere(location));
         }
         if faults().any(Fault::names_the_key) {
-            // A server's words may quote the event, and these go into the log.
-            let why = "Invalid instrumentation key".to_owned();
-            return Ok(Verdict::Leave(Trouble::Misconfigured(why)));
+            return Ok(Verdict::Leave(Trouble::InvalidKey));
         }
     }
-    let are_all_too_large = faults().all(|fault| fault.status == 413);
+    let is_doubtful = |fault: &Fault| matches!(fault.status, 400 | 413) && !fault.is_own();
+    let are_all_doubtful = faults().all(is_doubtful);
     let judge_one = |item: &Option<Fault>| {
         let Some(fault) = item else {
             return OfEvent::Delivered;
@@ -414,7 +428,7 @@ fn judge_each(reply: &Reply, items: &[Option<Fault>]) -> Result<Verdict, Elsewhe
             200..=299 => OfEvent::Delivered,
             400 if fault.is_about_time() => OfEvent::RefusedForTime(refusal()),
             400 if accepts_some || fault.is_own() => OfEvent::Refused(refusal()),
-            413 if accepts_some || !are_all_too_large => OfEvent::Refused(refusal()),
+            413 if accepts_some || !are_all_doubtful => OfEvent::Refused(refusal()),
             400 | 413 => OfEvent::Suspected(refusal()),
             status if is_retriable(status) => OfEvent::Again,
             _ => OfEvent::Kept, // 308, 401, 402, 403, 404, 405, 439, and the unknown
@@ -621,8 +635,8 @@ mod tests {
                 false,
             ),
             (
-                Trouble::Misconfigured(why()),
-                "every event was refused alike: why",
+                Trouble::InvalidKey,
+                "every event was refused alike: Invalid instrumentation key",
                 Configuration,
                 false,
             ),
@@ -662,12 +676,26 @@ mod tests {
                 Time,
             ),
             (
-                Trouble::RefusedAlike(400),
+                Trouble::RefusedAlike {
+                    status: 400,
+                    is_bare: true,
+                },
                 "every event was refused alike: status 400 without a word why; check the connection string",
                 Configuration,
             ),
             (
-                Trouble::RefusedAlike(413),
+                Trouble::RefusedAlike {
+                    status: 400,
+                    is_bare: false,
+                },
+                "every event was refused alike: for a reason that is not known here; check the connection string",
+                Configuration,
+            ),
+            (
+                Trouble::RefusedAlike {
+                    status: 413,
+                    is_bare: false,
+                },
                 "every event was refused alike: status 413, too large, even for one event; check whether a proxy",
                 Configuration,
             ),
@@ -732,6 +760,8 @@ mod tests {
         let none =
             r#"{"itemsReceived":0,"itemsAccepted":0,"errors":[{"index":7,"statusCode":500}]}"#;
         check(500, none, 2, Verdict::Again(Trouble::Status(500)));
+        let unlisted = r#"{"itemsReceived":2,"itemsAccepted":1,"errors":[]}"#;
+        check(500, unlisted, 2, does_not_add_up(500, 2, 1, 0));
     }
 
     #[test]
@@ -832,7 +862,7 @@ mod tests {
             };
             Verdict::Each(vec![OfEvent::Suspected(refusal); 2])
         };
-        let key = || Verdict::Leave(Trouble::Misconfigured("Invalid instrumentation key".into()));
+        let key = || Verdict::Leave(Trouble::InvalidKey);
         let size = "Telemetry item length must not exceed 65536";
         for (status, words, expected) in [
             (400, "Invalid instrumentation key", key()),
@@ -863,6 +893,16 @@ mod tests {
         assert_eq!(
             judged(&faulty(400, 1, 0, &[(0, 400, quotes)]), 1),
             Verdict::Each(vec![refused(quotes)])
+        );
+        let suspect = |status| {
+            OfEvent::Suspected(Refusal {
+                status,
+                message: String::new(),
+            })
+        };
+        assert_eq!(
+            judged(&faulty(413, 2, 0, &[(0, 413, ""), (1, 400, "")]), 2),
+            Verdict::Each(vec![suspect(413), suspect(400)])
         );
         assert_eq!(
             judged(&faulty(413, 2, 0, &[(0, 413, ""), (1, 500, "")]), 2),
@@ -977,11 +1017,7 @@ mod tests {
                 &faulty(status, 2, 0, &[(0, 400, message), (1, 400, message)]),
                 2,
             );
-            assert_eq!(
-                verdict,
-                Verdict::Leave(Trouble::Misconfigured(message.into())),
-                "{status}"
-            );
+            assert_eq!(verdict, Verdict::Leave(Trouble::InvalidKey), "{status}");
         }
     }
 

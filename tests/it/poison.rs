@@ -1,9 +1,10 @@
 //! One event for which every request fails although the server is well: it must not block the others, and
 //! must not be lost.
 
-use crate::kit::events;
+use crate::kit::{BINARY, event_aged, events};
 use crate::picky::Picky;
 use serde_json::Value;
+use std::process::Command;
 
 /// Batches of ten events, one after the other.
 const NARROW: &str = r#"{"limits":{"requestEvents":10,"pauseMs":1,"lanes":1}}"#;
@@ -199,4 +200,40 @@ fn a_server_that_goes_down_while_the_event_is_looked_for_is_left_alone() {
     };
     let kept = format!("kept {} for", 400 - accepted);
     assert!(line.contains(&kept), "{accepted}: {line}");
+}
+
+#[test]
+fn an_event_that_is_refused_alone_in_its_buffer_does_not_block_the_others() {
+    for status in [400, 413] {
+        let case = Picky::new(1, NARROW, fails_for(&["id-00"], status));
+        let others = ["telemetry-events-a.jsonl", "telemetry-events-z.jsonl"];
+        for (name, ids) in others.into_iter().zip([10..15, 20..25]) {
+            case.sandbox.write(name, events(ids).concat());
+        }
+        let (code, line) = case.flush();
+        assert!(
+            line.starts_with("sent 10 events in 3 requests, kept 1 for the next pass: every event was refused alike"),
+            "{line}"
+        );
+        assert_eq!(code, 78);
+        case.accepted_all_but(11, &["id-00"]);
+    }
+}
+
+/// Only lines that are dropped are behind it: they are no reason to hold them all in memory.
+#[test]
+fn a_long_run_of_lines_without_events_behind_it_is_not_read_into_memory() {
+    let case = Picky::new(1, NARROW, fails_for(&["id-00"], 500));
+    let old = event_aged("old", chrono::TimeDelta::days(40)) + "\n";
+    case.sandbox.append(old.repeat(180_000));
+    // Each line takes 400 bytes while its batch is under way; without them 24 MB of address space are enough.
+    let output = Command::new("sh")
+        .args(["-c", "ulimit -v 50000; exec \"$0\" --flush", BINARY])
+        .env_clear()
+        .envs(&case.sandbox.env)
+        .output()
+        .unwrap();
+    let line = String::from_utf8_lossy(&output.stdout);
+    assert!(line.contains("the server answered 500"), "{output:?}");
+    assert_eq!(output.status.code(), Some(75));
 }
