@@ -72,9 +72,6 @@
 //! | `purge` blanks what it may not truncate, before the checked bytes go | newlines before the checked bytes, which are intact | the cursor is valid: nothing waits | nothing |
 //! | while the checked bytes go, and the power is cut | newlines, and perhaps some of the checked bytes | starts at 0: what is left of them, the last line and 256 bytes, waits again | what is left of them |
 //!
-//! Under way are the batches of all lanes; while the event that a batch fails for is looked for (see
-//! [`send`]), the batch and the next one.
-//!
 //! # Locks
 //!
 //! `upload/uploader.lock` is held for a whole pass, a buffer's own lock only around an append of ours

@@ -30,7 +30,8 @@ pub struct Requests<'a, W: World> {
     pub pace: Pace,
     /// Why no request may be begun for now; those under way still have their answers.
     pub halted: Option<Stop>,
-    /// Whether the server has accepted an event in this pass.
+    /// Whether the server has accepted an event, in this pass or an earlier one: then it does not refuse
+    /// everything.
     pub has_accepted: bool,
     /// Whether the server accepted no probe in this pass: it is down for everybody, and is not probed again.
     pub has_probed_in_vain: bool,

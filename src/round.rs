@@ -53,12 +53,12 @@ impl<'a, W: World> Round<'a, W> {
         let endpoint = &pass.settings.connection.endpoint;
         let route = Route::new(endpoint, state.redirect.as_ref(), pass.world.now());
         state.not_before = None;
+        let mut requests = Requests::new(pass.world, limits, pass.may, route);
+        requests.has_accepted = state.last_delivered.is_some();
         let mut round = Round {
             pass,
             clock: clock.clone(),
-            sender: Sender {
-                requests: Requests::new(pass.world, limits, pass.may, route),
-            },
+            sender: Sender { requests },
             summary,
             attempts_max: limits.attempts_max,
             elsewhere: 0,

@@ -111,12 +111,12 @@ impl<W: World> Sender<'_, W> {
         Sent { fates, end }
     }
 
-    /// Tries these events of a batch once; whether the server accepted one of them.
+    /// Tries one event of a suspected batch once, alone; whether the server accepted it.
     pub fn probe(
         &mut self,
         batch: &mut Batch,
         sent: &mut Sent,
-        events: &[usize],
+        event: usize,
         rewrap: Rewrap,
     ) -> bool {
         let mut delivery = Delivery {
@@ -125,17 +125,16 @@ impl<W: World> Sender<'_, W> {
             rewrap,
             attempts_max: 1,
         };
-        match self.deliver_part(&mut delivery, events.to_vec(), &mut None) {
+        match self.deliver_part(&mut delivery, vec![event], &mut None) {
             Part::Stopped(stop) => sent.end = End::Stopped(stop),
             Part::Refused(..) | Part::Failed(..) => return false,
             Part::Judged => {
                 if let End::Suspected(_, suspected) = &mut sent.end {
-                    suspected.retain(|index| !events.contains(index));
+                    suspected.retain(|index| *index != event);
                 }
             }
         }
-        let mut fates = events.iter().map(|index| &sent.fates[*index].1);
-        fates.any(|fate| *fate == Fate::Delivered)
+        sent.fates[event].1 == Fate::Delivered
     }
 
     /// Finds the events that a suspected batch fails for, one attempt a request. Those that fail alone stay
@@ -219,7 +218,8 @@ impl<W: World> Sender<'_, W> {
             };
             if failed.len() > 1 {
                 let [one, other] = halves(&failed);
-                if from_end {
+                // Where the server fails, the largest parts come first: of those some are well.
+                if from_end || on_failure == OnFailure::Halve {
                     parts.extend([one, other]);
                 } else {
                     parts.push_front(other);

@@ -16,7 +16,6 @@ use crate::stop::Stop;
 use crate::world::World;
 use anyhow::Result;
 use std::collections::VecDeque;
-use std::ops::RangeBounds;
 
 /// Batches that wait for each lane: for fewer a connection of its own costs more than it saves.
 const BATCHES_PER_LANE: u64 = 4;
@@ -244,9 +243,9 @@ impl<'t, 'a, W: World> Turn<'t, 'a, W> {
     }
 
     /// Where the requests of a batch keep failing although the server answers, one of its events may be the
-    /// reason, and must not block what is behind it. If the server accepts a half of the batch, or the next
-    /// one, the event is found by halving and stays kept. At most two requests are spent on a server that is
-    /// down for everybody, and no more in the same pass. Returns the batch and those that were tried with it.
+    /// reason, and must not block what is behind it. If the server accepts another event, those that it fails
+    /// for are found by halving and stay kept. At most two requests are spent on a server that is down for
+    /// everybody, and no more in the same pass. Returns the batch and those that were tried with it.
     fn go_past_poison(&mut self, first: Landed) -> Vec<Landed> {
         let End::Suspected(trouble, _) = first.sent.end.clone() else {
             return vec![first];
@@ -272,42 +271,47 @@ impl<'t, 'a, W: World> Turn<'t, 'a, W> {
         landed
     }
 
-    /// Whether the server accepts a half of the first batch, or else the next one, which lands with it. The
-    /// half comes first, because a kill repeats what is not committed: one batch, not two.
+    /// Whether the server accepts something else: another event of the batch, the last or the one in the middle,
+    /// or, if there is none, the next batch, which lands with it. One event, because of many some may be at
+    /// fault, too; and of the same batch, because a kill repeats what is not committed.
     fn is_at_work(&mut self, landed: &mut Vec<Landed>) -> bool {
-        let half = landed[0].sent.suspected().len() / 2;
-        if self.accepts(&mut landed[0], half..) {
-            return true;
-        }
-        let held = |landed: &[Landed]| landed.iter().map(|it| it.batch.held_bytes()).sum::<usize>();
-        while !landed.iter().any(Landed::is_stopped)
-            && held(landed) < UNDER_WAY_BYTES_MAX
-            && let Some(next) = self.next_under_way()
-        {
+        let mut probes_left = 2;
+        while probes_left > 0 && !landed.iter().any(Landed::is_stopped) {
+            let newest = landed.len() - 1;
+            let suspected = landed[newest].sent.suspected();
+            if suspected.len() > 1 {
+                let last = suspected.len() - 1;
+                let event = suspected[if probes_left == 1 { last / 2 } else { last }];
+                if self.accepts(&mut landed[newest], event) {
+                    return true;
+                }
+                probes_left -= 1;
+                continue;
+            }
+            let held: usize = landed.iter().map(|it| it.batch.held_bytes()).sum();
+            let next = (held < UNDER_WAY_BYTES_MAX).then(|| self.next_under_way());
+            let Some(next) = next.flatten() else {
+                return false;
+            };
             // What a flight brought may be as old as the trouble.
             let attempts_max = if next.flight.is_some() { 2 } else { 1 };
             let next = self.deliver(next, attempts_max);
-            let (has_events, is_accepted) = (next.batch.event_count() > 0, next.is_accepted());
+            probes_left -= usize::from(next.batch.event_count() > 0);
+            let is_accepted = next.is_accepted();
             landed.push(next);
-            if has_events {
-                return is_accepted;
+            if is_accepted {
+                return true;
             }
         }
-        self.accepts(&mut landed[0], ..half)
+        false
     }
 
-    /// Whether the server accepts this part of the suspected events. One event alone has been tried already.
-    fn accepts(&mut self, landed: &mut Landed, part: impl RangeBounds<usize>) -> bool {
-        let suspected = landed.sent.suspected();
-        let bounds = (part.start_bound().cloned(), part.end_bound().cloned());
-        if suspected.len() < 2 {
-            return false;
-        }
-        let part = suspected[bounds].to_vec();
+    /// Whether the server accepts this one of the suspected events.
+    fn accepts(&mut self, landed: &mut Landed, event: usize) -> bool {
         let rules = self.rules();
         let rewrap = |line: &[u8], now| intake::rewrap(line, now, &rules);
         let sender = &mut self.round.sender;
-        sender.probe(&mut landed.batch, &mut landed.sent, &part, &rewrap)
+        sender.probe(&mut landed.batch, &mut landed.sent, event, &rewrap)
     }
 
     /// The batch behind those that landed, read now if none is under way.

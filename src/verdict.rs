@@ -135,7 +135,7 @@ impl Trouble {
     }
 
     /// Whether one event of the batch may be the reason. Access, quota and unknown statuses count only if
-    /// the server has accepted other events in this pass: then they are not about every request.
+    /// the server has accepted other events before: then they need not be about every request.
     pub fn may_be_one_event(&self, has_accepted_others: bool) -> bool {
         match self {
             Trouble::Status(408 | 500..=599) => true,

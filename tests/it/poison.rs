@@ -97,6 +97,44 @@ fn several_such_events_are_found_in_one_batch_and_in_neighbours() {
     }
 }
 
+/// Else what is recorded later would never leave: the event stands in front of it.
+#[test]
+fn an_event_that_stays_does_not_block_what_is_recorded_later() {
+    for status in [401, 403, 404, 405, 439, 418, 500] {
+        let case = Picky::new(30, NARROW, fails_for(&["id-15"], status));
+        let _ = case.flush();
+        case.accepted_all_but(30, &["id-15"]);
+        for pass in 1..4 {
+            let from = 30 + pass * 10;
+            case.sandbox.append(events(from..from + 5).concat());
+            let (code, line) = case.flush();
+            assert!(line.starts_with("sent 5 events in "), "{status}: {line}");
+            assert_eq!(code, 75);
+        }
+        case.accepted_all_but(45, &["id-15"]);
+    }
+}
+
+#[test]
+fn many_such_events_do_not_keep_the_others_from_being_sent() {
+    // One of ten, one of ninety, and sixty in a row before the others.
+    for (count, fails) in [
+        (400, (0..400).step_by(10).collect::<Vec<_>>()),
+        (2000, (0..2000).step_by(90).collect()),
+        (2000, (0..2000).step_by(48).collect()),
+        (300, (0..60).collect()),
+    ] {
+        let ids: Vec<String> = fails.iter().map(|n| format!("id-{n:02}")).collect();
+        let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
+        let case = Picky::new(count, r#"{"limits":{"pauseMs":1}}"#, fails_for(&ids, 500));
+        for _ in 0..4 {
+            let (code, line) = case.flush();
+            assert_eq!(code, 75, "{line}");
+        }
+        case.accepted_all_but(count, &ids);
+    }
+}
+
 #[test]
 fn an_event_alone_in_its_request_is_passed_if_the_next_is_accepted() {
     let config = r#"{"limits":{"requestEvents":1,"pauseMs":1}}"#;

@@ -59,14 +59,10 @@ pub(super) fn ends_at(point: usize, fault: Fault) -> impl FnMut(usize, &Step) ->
 }
 
 /// What may come twice: at each end the batches in flight, accepted or kept, and, where a reply was lost,
-/// its batch. While the event that the server fails for is looked for, its batch is in flight with the next.
+/// its batch.
 pub(super) fn twice_max(ends: usize, width: Width, answers: &[Answer]) -> usize {
     let lost = answers.iter().filter(|answer| **answer == Answer::Lost);
-    let fails = answers
-        .iter()
-        .any(|answer| matches!(answer, Answer::FailsFor(_)));
-    let in_flight = width.in_flight() + if fails { width.batch } else { 0 };
-    ends * in_flight + lost.count() * width.batch
+    ends * width.in_flight() + lost.count() * width.batch
 }
 
 /// Each scenario in each width.
