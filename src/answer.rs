@@ -19,7 +19,7 @@ use std::time::Duration;
 
 mod damaged;
 
-pub use damaged::Damaged;
+pub use damaged::{Damaged, names_set_aside};
 
 /// The longest wait of a person for others who are at the file; each of them takes microseconds.
 const WAIT_OF_PERSON: Duration = Duration::from_secs(3);
@@ -85,8 +85,7 @@ pub fn change(paths: &Paths, edit: impl Fn(Option<Fields>) -> Option<Fields>) ->
     change_patiently(paths, Change::Careful, edit)
 }
 
-/// The same for a no, which has to be possible whatever stands there. What cannot be read is set aside,
-/// and returned.
+/// The same for a no. It also works where telemetry.json cannot be read: that file is set aside, and returned.
 ///
 /// # Errors
 /// The file cannot be changed, and why; it is as it was.
@@ -293,7 +292,7 @@ mod tests {
     use crate::consent::{Consent, Rule};
     use std::collections::BTreeMap;
 
-    fn sandbox() -> (tempfile::TempDir, Paths) {
+    pub(super) fn sandbox() -> (tempfile::TempDir, Paths) {
         let folder = tempfile::tempdir().unwrap();
         let paths = Paths::find("a", Some(folder.path()), &BTreeMap::new()).unwrap();
         (folder, paths)
@@ -301,8 +300,7 @@ mod tests {
 
     /// What stands there after a renewal during which somebody else wrote the file.
     fn check_race(write: impl Fn(&Path)) -> Value {
-        let folder = tempfile::tempdir().unwrap();
-        let paths = Paths::find("a", Some(folder.path()), &BTreeMap::new()).unwrap();
+        let (folder, paths) = sandbox();
         let before = br#"{"enabled":true}"#;
         fs::write(paths.consent(), before).unwrap();
         let after = br#"{"enabled":true,"anonymousId":"new"}"#;

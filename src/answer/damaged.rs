@@ -30,6 +30,11 @@ impl Damaged {
     }
 }
 
+/// Every name that a damaged file may have been given, in their order.
+pub fn names_set_aside(paths: &Paths) -> impl Iterator<Item = PathBuf> {
+    (1..=NAMES_MAX).map(|number| paths.damaged_consent(number))
+}
+
 /// Moves what cannot be read out of the place of telemetry.json, to a name beside it.
 pub(super) fn set_aside(paths: &Paths) -> Result<Option<Damaged>> {
     let path = paths.consent();
@@ -43,8 +48,7 @@ pub(super) fn set_aside(paths: &Paths) -> Result<Option<Damaged>> {
     }
     make_data_folder(paths).with_context(context)?;
     let why = why.to_string();
-    for number in 1..=NAMES_MAX {
-        let now = paths.damaged_consent(number);
+    for now in names_set_aside(paths) {
         match os::rename_if_absent(&path, &now) {
             Ok(true) => {}
             Ok(false) => continue,
@@ -72,16 +76,10 @@ pub(super) fn set_aside(paths: &Paths) -> Result<Option<Damaged>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::answer::tests::sandbox;
     use crate::answer::{Fields, refuse};
     use crate::os::Replacement;
-    use std::collections::BTreeMap;
     use std::fs;
-
-    fn sandbox() -> (tempfile::TempDir, Paths) {
-        let folder = tempfile::tempdir().unwrap();
-        let paths = Paths::find("a", Some(folder.path()), &BTreeMap::new()).unwrap();
-        (folder, paths)
-    }
 
     fn say_no(paths: &Paths) -> Result<Option<Damaged>> {
         let no = Fields::from_iter([("enabled".to_owned(), false.into())]);
@@ -113,6 +111,7 @@ mod tests {
     fn a_file_that_another_process_keeps_shut_is_not_set_aside() {
         use crate::consent::{Consent, Rule, SHUT};
         use crate::lease::{self, Lease};
+        use std::collections::BTreeMap;
         let (_folder, paths) = sandbox();
         let yes = r#"{"enabled":true,"consentGiven":true}"#;
         fs::write(paths.consent(), yes).unwrap();
