@@ -2,6 +2,7 @@
 //! stays. The buffers are emptied as a pass empties them, by the cursor and [`settle`], so an end at any
 //! moment leaves what a later purge or pass understands.
 
+use crate::answer;
 use crate::buffer::{self, Buffer};
 use crate::journal;
 use crate::ledger;
@@ -38,6 +39,8 @@ pub struct Contents {
     pub sessions: u64,
     /// Copies of telemetry.json with an old anonymous id, which somebody who was killed has left.
     pub old_ids: u64,
+    /// Damaged files that were set aside from the place of telemetry.json. They may hold an old anonymous id.
+    pub damaged: u64,
     /// What could not be looked at or deleted, a sentence each.
     pub problems: Vec<String>,
 }
@@ -58,6 +61,7 @@ impl Contents {
             ("the copies of", self.sent, "sent event"),
             ("what is known of", self.sessions, "agent session"),
             ("the rest of", self.old_ids, "old anonymous id"),
+            ("the copies of", self.damaged, "damaged consent file"),
         ];
         for (what, count, noun) in kinds {
             if count > 0 {
@@ -92,6 +96,7 @@ pub fn look(paths: &Paths) -> Result<Contents> {
     found.sent = found.noting(sent).len() as u64;
     found.sessions = found.noting(sessions(paths)).len() as u64;
     found.old_ids = u64::from(fs::symlink_metadata(old_id(paths)).is_ok());
+    found.damaged = damaged(paths).count() as u64;
     Ok(found)
 }
 
@@ -126,6 +131,9 @@ pub fn delete(paths: &Paths) -> Result<Option<Contents>> {
         deleted.sessions += deleted.noting(forget(&path));
     }
     deleted.old_ids = deleted.noting(remove_old_id(paths));
+    for path in damaged(paths) {
+        deleted.damaged += u64::from(deleted.noting(unlink(&path)));
+    }
     for name in buffer::names(paths)? {
         let (events, bytes) = deleted.noting(empty(paths, &name, &limits));
         deleted.events += events;
@@ -201,6 +209,12 @@ fn remove_old_id(paths: &Paths) -> Result<u64> {
     unlink(&path).map(u64::from)
 }
 
+/// The files and links that were set aside. A folder stays: what it holds was put there by the user.
+fn damaged(paths: &Paths) -> impl Iterator<Item = PathBuf> {
+    answer::names_set_aside(paths)
+        .filter(|path| fs::symlink_metadata(path).is_ok_and(|found| !found.is_dir()))
+}
+
 fn sessions(paths: &Paths) -> Result<Vec<PathBuf>> {
     let folder = paths.sessions();
     if fs::symlink_metadata(&folder).is_err() {
@@ -261,6 +275,33 @@ mod tests {
         assert_eq!(delete(&paths).unwrap().unwrap().old_ids, 1);
         assert!(!old_id(&paths).exists());
         assert_eq!(look(&paths).unwrap(), Contents::default());
+    }
+
+    #[test]
+    fn damaged_consent_files_go_and_a_folder_set_aside_stays() {
+        let (folder, paths) = filled();
+        let beside = folder.path().join("beside.json");
+        fs::write(&beside, "{").unwrap();
+        fs::write(paths.damaged_consent(1), "{\"anonymousId\":\"old\"").unwrap();
+        fs::create_dir(paths.damaged_consent(2)).unwrap();
+        let mut count = 1;
+        #[cfg(unix)]
+        {
+            std::os::unix::fs::symlink(&beside, paths.damaged_consent(100)).unwrap();
+            count += 1;
+        }
+        assert_eq!(look(&paths).unwrap().damaged, count);
+        assert_eq!(delete(&paths).unwrap().unwrap().damaged, count);
+        check_gone(&paths);
+        for (path, stays) in [
+            (paths.damaged_consent(1), false),
+            (paths.damaged_consent(2), true),
+            (paths.damaged_consent(100), false),
+            (beside, true),
+        ] {
+            let found = fs::symlink_metadata(&path);
+            assert_eq!(found.is_ok(), stays, "{}", path.display());
+        }
     }
 
     fn check_gone(paths: &Paths) {
