@@ -51,7 +51,7 @@ pub struct Connection {
 impl Connection {
     /// Reads `key=value;key=value`, in any order, keys in any case.
     pub fn parse(text: &str) -> Result<Connection, ConnectionError> {
-        let text = unquoted(text.trim()).trim();
+        let text = unquoted(text);
         if text.len() > TEXT_BYTES_MAX {
             return Err(Text("is longer than 4096 bytes"));
         }
@@ -197,10 +197,12 @@ pub fn host_of(url: &str) -> Option<String> {
     one_spelling(uri.host()?)
 }
 
-/// A shell file or a YAML value often leaves its quotes on.
-pub(crate) fn unquoted(text: &str) -> &str {
-    let inside = |quote| text.strip_prefix(quote)?.strip_suffix(quote);
-    ['"', '\''].into_iter().find_map(inside).unwrap_or(text)
+/// The value of a variable without the blanks and the pair of quotes that a shell file or YAML often leaves on.
+pub(crate) fn unquoted(value: &str) -> &str {
+    let value = value.trim();
+    let inside = |quote| value.strip_prefix(quote)?.strip_suffix(quote);
+    let inside = ['"', '\''].into_iter().find_map(inside);
+    inside.unwrap_or(value).trim()
 }
 
 fn fields(text: &str) -> Result<BTreeMap<&'static str, &str>, ConnectionError> {

@@ -20,8 +20,8 @@ use crate::os;
 /// and keeps a file that is not what its name says from being read into memory.
 pub(crate) const CONSENT_BYTES_MAX: u64 = 64 * 1024;
 
-/// The words by which `<APP>_TELEMETRY` leaves telemetry on. Any other value turns it off: a person who
-/// wrote a word that is not known here did not write it to be counted.
+/// The words by which `<APP>_TELEMETRY` leaves telemetry on. Any other value turns it off: a user who sets a word
+/// that is unknown here most likely means off.
 const ON: [&str; 7] = ["1", "true", "on", "yes", "y", "enable", "enabled"];
 
 /// The words by which `DO_NOT_TRACK` leaves telemetry on.
@@ -170,10 +170,10 @@ enum Said {
     Unknown(String),
 }
 
-/// Reads a word in any case, with the blanks and quotes around it that a file of variables leaves on.
+/// Reads a word in any case.
 fn said(env: &BTreeMap<String, String>, variable: &str) -> Said {
     let value = env.get(variable).map_or("", String::as_str);
-    let word = unquoted(value.trim()).trim();
+    let word = unquoted(value);
     let is_in = |words: &[&str]| words.iter().any(|known| word.eq_ignore_ascii_case(known));
     if word.is_empty() {
         Said::Nothing

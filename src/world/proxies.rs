@@ -63,9 +63,9 @@ pub struct UnusableProxy {
 }
 
 impl Proxies {
-    /// Reads the variables. A shell file often leaves quotes and blanks around a value; an empty one is unset.
+    /// Reads the variables. An empty one is unset.
     pub fn read(env: &BTreeMap<String, String>) -> Proxies {
-        let value = |name: &str| Some(unquoted(env.get(name)?.trim()).trim().to_owned());
+        let value = |name: &str| Some(unquoted(env.get(name)?).to_owned());
         let values = VARIABLES.into_iter().filter_map(|name| {
             let value = value(name).filter(|value| !value.is_empty())?;
             Some((name, value))
@@ -316,7 +316,7 @@ mod tests {
 
     #[rustfmt::skip]
     #[test]
-    fn what_names_no_usable_proxy_never_means_direct() {
+    fn an_unusable_proxy_is_never_bypassed() {
         for (value, why) in [
             ("not a proxy", CHARACTER),
             ("http://p\u{fffd}:1", CHARACTER),
