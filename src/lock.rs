@@ -35,16 +35,7 @@ impl Drop for Held<'_> {
 pub fn take_now(file: &File) -> io::Result<Option<Held<'_>>> {
     #[cfg(test)]
     crate::os::faults::locking();
-    loop {
-        match fs2::FileExt::try_lock_exclusive(file) {
-            Ok(()) => return Ok(Some(Held(file))),
-            Err(err) if err.raw_os_error() == fs2::lock_contended_error().raw_os_error() => {
-                return Ok(None);
-            }
-            Err(err) if err.kind() == io::ErrorKind::Interrupted => {}
-            Err(err) => return Err(in_words(err)),
-        }
-    }
+    attempt(file, fs2::FileExt::try_lock_exclusive)
 }
 
 /// Whether another process holds the lock. The look takes a shared lock for a moment, so any number of
@@ -54,14 +45,15 @@ pub fn take_now(file: &File) -> io::Result<Option<Held<'_>>> {
 /// # Errors
 /// As [`take_now`].
 pub fn is_held(file: &File) -> io::Result<bool> {
+    Ok(attempt(file, fs2::FileExt::try_lock_shared)?.is_none())
+}
+
+fn attempt(file: &File, lock: impl Fn(&File) -> io::Result<()>) -> io::Result<Option<Held<'_>>> {
     loop {
-        match fs2::FileExt::try_lock_shared(file) {
-            Ok(()) => {
-                drop(Held(file));
-                return Ok(false);
-            }
+        match lock(file) {
+            Ok(()) => return Ok(Some(Held(file))),
             Err(err) if err.raw_os_error() == fs2::lock_contended_error().raw_os_error() => {
-                return Ok(true);
+                return Ok(None);
             }
             Err(err) if err.kind() == io::ErrorKind::Interrupted => {}
             Err(err) => return Err(in_words(err)),
@@ -149,7 +141,7 @@ mod tests {
     use std::sync::atomic::{AtomicBool, Ordering};
 
     #[test]
-    fn looks_do_not_count_as_holding_the_lock() {
+    fn looking_at_a_lock_keeps_no_process_from_taking_it() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("lock");
         let open = || os::open(&path, Open::Create).unwrap();
