@@ -3,6 +3,7 @@
 use crate::lock;
 use crate::os::{self, Open};
 use crate::paths::Paths;
+use crate::wording::span;
 use chrono::{DateTime, TimeDelta, Utc};
 use std::path::Path;
 use std::time::Duration;
@@ -39,6 +40,18 @@ impl Holder {
         });
         until.map(|until| until - now)
     }
+}
+
+/// What `status` and `doctor` say about a detached pass that waits, without the article.
+pub fn words_of_detached(holder: &Holder, gather: Duration, now: DateTime<Utc>) -> String {
+    let pid = holder.pid.map(|pid| format!(" (pid {pid})"));
+    let left = holder.left(gather, now);
+    let left = left.map(|left| format!(" in at most {}", span(left)));
+    format!(
+        "background upload{} is running, and sends what is recorded{}",
+        pid.unwrap_or_default(),
+        left.unwrap_or_default()
+    )
 }
 
 /// Looks for an uploader at work, without keeping another from the lock.
@@ -97,6 +110,31 @@ mod tests {
         check("pid 4711 since tomorrow", Some(4711), None, None);
         check("", None, None, None);
         check("pid", None, None, None);
+    }
+
+    #[test]
+    fn a_background_upload_is_described_as_far_as_it_is_known() {
+        let since: DateTime<Utc> = "2026-11-21T09:30:00Z".parse().unwrap();
+        let check = |pid, since, expected: &str| {
+            let holder = Holder {
+                pid,
+                since,
+                until: None,
+            };
+            let now = "2026-11-21T09:30:05Z".parse().unwrap();
+            let words = words_of_detached(&holder, Duration::from_secs(15), now);
+            assert_eq!(words, expected);
+        };
+        check(
+            Some(4711),
+            Some(since),
+            "background upload (pid 4711) is running, and sends what is recorded in at most 10 seconds",
+        );
+        check(
+            None,
+            None,
+            "background upload is running, and sends what is recorded",
+        );
     }
 
     #[test]

@@ -162,12 +162,8 @@ fn detached(subject: &Subject) -> String {
     let Some(holder) = holder::find_detached(subject.paths) else {
         return "no pass is at work".to_owned();
     };
-    let pid = holder
-        .pid
-        .map_or_else(String::new, |pid| format!(" (pid {pid})"));
-    let left = holder.left(subject.limits().gather, subject.now);
-    let left = left.map_or_else(String::new, |left| format!(", at most {} left", span(left)));
-    format!("a detached pass{pid} waits for further events{left}")
+    let words = holder::words_of_detached(&holder, subject.limits().gather, subject.now);
+    format!("a {words}")
 }
 
 fn pause(subject: &Subject, state: &State) -> Check {

@@ -5,6 +5,7 @@ use super::Health;
 use crate::consent::{Consent, Rule};
 use crate::event::DropReason;
 use crate::exit::Exit;
+use crate::holder::words_of_detached;
 use crate::schedule;
 use crate::state::Last;
 use crate::wording::{counted, events_wait, grouped, lag, minute, span, words};
@@ -234,13 +235,8 @@ fn schedule(health: &Health) -> Option<Diagnosis> {
 /// Between its uploads.
 fn detached(health: &Health) -> Option<Diagnosis> {
     let holder = health.detached.as_ref()?;
-    let process = holder.pid.map(|pid| format!(": process {pid}"));
-    let process = process.unwrap_or_default();
-    let left = holder.left(health.limits.gather, health.now);
-    let left = left.map_or_else(String::new, |left| format!(" in at most {}", span(left)));
-    let words =
-        format!("A background upload is running{process}. It sends what is recorded{left}.");
-    Some(Diagnosis::new(Exit::Done, words, None))
+    let words = words_of_detached(holder, health.limits.gather, health.now);
+    Some(Diagnosis::new(Exit::Done, format!("A {words}."), None))
 }
 
 /// No upload reads it, and no event is lost: what becomes of it is the user's to say.
