@@ -121,7 +121,8 @@ impl<'a, W: World> Pass<'a, W> {
         summary
     }
 
-    /// An event that was recorded earlier is not sent, for its age; none if the clock judges no age.
+    /// An event with a believable time before this one is dropped as too old. `None` if the clock is not
+    /// believed, so that no age is judged.
     fn oldest_sent(&self, clock: &Clock, now: DateTime<Utc>) -> Option<SystemTime> {
         let age = TimeDelta::days(self.settings.limits.age_days_max.into());
         clock.credible.then(|| SystemTime::from(now - age))

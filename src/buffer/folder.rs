@@ -60,10 +60,10 @@ pub fn advice_for_renamed(paths: &Paths, name: &str) -> String {
     )
 }
 
-/// Removes the cursors of buffers that are gone. The user may have moved a buffer away and bring it back, so
-/// a cursor that says more than "from the start" stays until what it says is delivered would be too old to be
-/// sent again: then it was not written after `written_before`. Only the holder of the uploader's lock may
-/// call this; a failure leaves a small file behind.
+/// Removes the cursors of buffers that are gone. A cursor with an offset stays until it is older than
+/// `written_before`. The user may bring the buffer back, and without the cursor its delivered events would be
+/// sent again; events without a believable time then are. Only the holder of the uploader's lock may call this;
+/// a failure leaves a small file behind.
 pub fn remove_cursors_of_gone(paths: &Paths, written_before: Option<SystemTime>) {
     let Ok(names) = names(paths) else {
         return;
@@ -138,7 +138,7 @@ mod tests {
     use std::time::Duration;
 
     #[test]
-    fn a_cursor_goes_when_its_buffer_is_gone_and_nothing_before_it_could_be_sent_again() {
+    fn the_cursor_of_a_buffer_that_is_gone_is_removed_once_it_is_empty_or_old() {
         let folder = tempfile::tempdir().unwrap();
         let paths = Paths::find("a", Some(folder.path()), &BTreeMap::new()).unwrap();
         std::fs::create_dir(paths.upload()).unwrap();
