@@ -6,12 +6,11 @@
 
 use super::fault::Fault;
 use super::{reply, schema};
+use crate::os;
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::{Deserializer, Map, Value, json};
 
-/// Some clients begin a body with it.
-const BOM: &[u8] = b"\xef\xbb\xbf";
 /// Bytes of one item.
 const ITEM_BYTES_MAX: usize = 65_536;
 /// How old an item may be: 48 hours.
@@ -75,7 +74,7 @@ pub struct ItemError {
 /// The items of a body: an array, one object, or objects one after the other. The content type does not
 /// matter, to the real service neither.
 pub(super) fn parse(body: &[u8]) -> Result<Vec<Value>, Fault> {
-    let text = body.strip_prefix(BOM).unwrap_or(body);
+    let text = os::without_byte_order_mark(body);
     let mut values = Deserializer::from_slice(text)
         .into_iter::<Value>()
         .peekable();
