@@ -66,17 +66,19 @@ fn is_whole(text: &[u8]) -> bool {
 mod tests {
     use super::*;
 
+    fn utf16(text: &str) -> Vec<u8> {
+        text.encode_utf16().flat_map(u16::to_le_bytes).collect()
+    }
+
     #[test]
     fn an_object_is_whole_when_it_parses() {
         for whole in ["{}", "{\"a\":{\"b\":1}}\n", "\u{feff}{}\r\n"] {
             assert!(is_whole(whole.as_bytes()), "{whole}");
-            let utf16: Vec<u8> = whole.encode_utf16().flat_map(u16::to_le_bytes).collect();
-            assert!(is_whole(&utf16), "{whole}");
+            assert!(is_whole(&utf16(whole)), "{whole}");
         }
         for part in ["", "{", "{\"a\":{\"b\":1}", "{\"a\":\"}", "[{}]"] {
             assert!(!is_whole(part.as_bytes()), "{part}");
-            let utf16: Vec<u8> = part.encode_utf16().flat_map(u16::to_le_bytes).collect();
-            assert!(!is_whole(&utf16), "{part}");
+            assert!(!is_whole(&utf16(part)), "{part}");
         }
     }
 }

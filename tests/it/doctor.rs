@@ -1,7 +1,7 @@
 //! `doctor`: each check, well and not well, and what a report must not hold.
 
 use crate::bad_input::outputs_as_nobody;
-use crate::kit::{BINARY, BUFFER, Sandbox, event};
+use crate::kit::{BINARY, BUFFER, Sandbox, closed_port, event};
 use crate::network::{Handshakes, Tls, over_tls, proxy};
 use crate::proxies::answering;
 use crate::tools;
@@ -852,11 +852,7 @@ fn the_servers_clock_is_compared_with_ours() {
 #[test]
 fn a_way_that_ends_early_is_said_so() {
     let sandbox = healthy();
-    let closed = std::net::TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap()
-        .port();
+    let closed = closed_port();
     let text = format!(
         "InstrumentationKey=00000000-0000-4000-8000-000000000000;IngestionEndpoint=http://127.0.0.1:{closed}/"
     );

@@ -714,6 +714,12 @@ fn collect(root: &Path, folder: &Path, files: &mut BTreeMap<String, (u32, Vec<u8
     }
 }
 
+/// A port of this machine where nothing listens.
+pub fn closed_port() -> u16 {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.local_addr().unwrap().port()
+}
+
 pub fn event_id(envelope: &Value) -> String {
     envelope["data"]["baseData"]["properties"]["event_id"]
         .as_str()

@@ -1,10 +1,11 @@
 //! A server that looks at the ids of a request before it answers, and a home whose events go to it.
 
 use crate::kit::{BUFFER, Sandbox, event_id, events};
+use crate::network::serve;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::sync::{Arc, Mutex};
 use telemetry_upload::gzip;
 
@@ -43,19 +44,12 @@ impl Picky {
         config: &str,
         judge: impl Fn(usize, &[String]) -> T + Send + Sync + 'static,
     ) -> Picky {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let port = listener.local_addr().unwrap().port();
         let seen = Seen::default();
-        let (noted, judge): (Seen, Arc<Judge>) = (
-            seen.clone(),
-            Arc::new(move |number: usize, ids: &[String]| judge(number, ids).into()),
-        );
-        std::thread::spawn(move || {
-            for connection in listener.incoming() {
-                let (connection, noted, judge) =
-                    (connection.unwrap(), noted.clone(), judge.clone());
-                std::thread::spawn(move || serve(&connection, &noted, &*judge));
-            }
+        let noted = seen.clone();
+        let judge: Arc<Judge> =
+            Arc::new(move |number: usize, ids: &[String]| judge(number, ids).into());
+        let port = serve(move |connection| {
+            let _ = answer(&connection, &noted, &*judge);
         });
         let place = format!(
             "InstrumentationKey=00000000-0000-4000-8000-000000000000;IngestionEndpoint=http://127.0.0.1:{port}/"
@@ -94,7 +88,7 @@ impl Picky {
 }
 
 /// Answers the requests of one connection.
-fn serve(connection: &TcpStream, seen: &Seen, judge: &Judge) -> Option<()> {
+fn answer(connection: &TcpStream, seen: &Seen, judge: &Judge) -> Option<()> {
     let mut reader = BufReader::new(connection);
     loop {
         let mut length = 0;

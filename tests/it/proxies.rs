@@ -1,14 +1,14 @@
 //! Proxies: a real SOCKS listener and real CONNECT proxies, what is said when they refuse, and that a proxy which
 //! was named and cannot be used never means a direct connection.
 
-use crate::kit::{BINARY, BUFFER, Sandbox, event};
+use crate::kit::{BINARY, BUFFER, Sandbox, closed_port, event};
 use crate::network::{Handshakes, Tls, over_tls, proxy, serve, tunnel};
 use crate::tools;
 use serde_json::{Value, json};
 use snapbox::str;
 use std::ffi::OsStr;
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{Ipv4Addr, Ipv6Addr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, Ipv6Addr, TcpStream};
 use std::os::unix::ffi::OsStrExt;
 use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex};
@@ -125,12 +125,6 @@ pub fn answering(answer: &'static [u8]) -> (u16, Asked) {
         let _ = (&client).write_all(answer);
     });
     (port, asked)
-}
-
-/// A port of this machine where nothing listens.
-fn closed_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    listener.local_addr().unwrap().port()
 }
 
 /// A server behind TLS for this host, and one event for it.

@@ -1,7 +1,9 @@
 //! `status` names the true reason. Each test is a situation, and what comes of it: of most only the reason
 //! and the next step, of some the whole screen.
 
-use crate::kit::{BINARY, BUFFER, CONSENT, Sandbox, append, event, event_aged, events};
+use crate::kit::{
+    BINARY, BUFFER, CONSENT, Sandbox, append, closed_port, event, event_aged, events,
+};
 use crate::network::{Tls, over_tls};
 use crate::tools;
 use chrono::TimeDelta;
@@ -213,13 +215,10 @@ Next: set that right, then run: telemetry-upload --flush; what is recorded waits
 #[test]
 fn the_machine_is_offline() {
     let sandbox = Sandbox::new().line(&event("a"));
-    // A port that was free a moment ago, and that nobody listens on.
-    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let text = format!(
-        "InstrumentationKey=0a1b2c3d-0000-4000-8000-00000000cafe;IngestionEndpoint=http://{}/",
-        free.local_addr().unwrap()
+        "InstrumentationKey=0a1b2c3d-0000-4000-8000-00000000cafe;IngestionEndpoint=http://127.0.0.1:{}/",
+        closed_port()
     );
-    drop(free);
     let sandbox = sandbox.env("APPLICATIONINSIGHTS_CONNECTION_STRING", &text);
     after_a_pass(&sandbox).begins(str![[r#"
 The last pass ([TIME]) failed: no reply from the server: connection refused. 1 event waits; nothing is lost.
