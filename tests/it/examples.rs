@@ -352,11 +352,13 @@ fn every_example_finds_the_folder_it_is_told() {
             .env("HOME", "/no/such")
             .env("TELEMETRY_UPLOAD_DATA_DIR", &data);
         append(example, &told, &["a"]);
-        let xdg = told
+        let homeless = told.without_env("HOME");
+        append(example, &homeless, &["b"]);
+        let xdg = homeless
             .without_env("TELEMETRY_UPLOAD_DATA_DIR")
             .env("XDG_DATA_HOME", &share);
-        append(example, &xdg, &["b"]);
-        assert_eq!(xdg.read(BUFFER).lines().count(), 2, "{example:?}");
+        append(example, &xdg, &["c"]);
+        assert_eq!(xdg.read(BUFFER).lines().count(), 3, "{example:?}");
     }
 }
 
