@@ -152,8 +152,8 @@ pub fn is_news(paths: &Paths, before: &State, summary: &Summary) -> bool {
 }
 
 /// Whether the trouble of a pass that could not begin is news. If so the state remembers it for the next such
-/// pass. Only the holder of the lock may write the state; where the lock cannot be had at all, no process
-/// holds it.
+/// pass. Only the holder of the lock may write the state. Where the file system has no locks, or the lock file
+/// cannot be opened, no other process can hold it, and the state is written without it.
 pub fn is_new_failure(paths: &Paths, now: DateTime<Utc>, summary: &Summary) -> bool {
     let is_news = is_news(paths, &State::load(paths), summary);
     let folders = os::check_dir(paths.data()).and(os::check_private_dir(&paths.upload()));

@@ -27,8 +27,8 @@ mod calls {
         ///
         /// When another process opens the file, the kernel raises a signal in this one. By default that is
         /// SIGIO, which ends a process without a handler. The process may be a host's, whose handlers are
-        /// not ours to change, so the descriptor gets SIGURG: it does nothing by default, and those who
-        /// handle it expect it at any time.
+        /// not ours to change, so the descriptor gets SIGURG: it does nothing by default, and a
+        /// program with a handler for it expects it at any time.
         pub(crate) fn take_write_lease(file: &File) -> io::Result<()> {
             let set = |command, value: libc::c_int| {
                 // SAFETY: the descriptor is open for as long as `file` is borrowed; no memory is passed.

@@ -93,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn the_same_words_elsewhere_are_a_persons() {
+    fn other_command_lines_belong_to_a_person() {
         for text in [
             "me",
             "me --flush",

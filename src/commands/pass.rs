@@ -238,7 +238,7 @@ fn failed(paths: &Paths, flags: &Upload, mut summary: Summary) -> Summary {
     summary
 }
 
-/// Whether nobody asked for this pass but a scheduler, or a host that waits for it.
+/// Whether a scheduler started this pass, or a host that waits for its end.
 fn is_scheduled(flags: &Upload) -> bool {
     !flags.flush && !flags.dry_run && !flags.detaching.detached
 }

@@ -50,7 +50,7 @@ impl NoReply {
         )
     }
 
-    /// The same where nothing says that it is about the server's reply.
+    /// `Display` with its subject, for messages that stand alone.
     pub fn sentence(&self) -> String {
         match self {
             // The server was not asked.
