@@ -1,5 +1,6 @@
 //! One line of a store, an envelope → what a report wants to know of the event in it.
 
+use crate::os;
 use chrono::{DateTime, Utc};
 use serde::Deserialize;
 use serde_json::Value;
@@ -40,8 +41,7 @@ pub(super) struct Damaged;
 impl Arrival {
     /// Reads a line. None if it is telemetry of another kind: an SDK may have sent it.
     pub(super) fn read(line: &[u8]) -> Result<Option<Arrival>, Damaged> {
-        // Some editors and shells begin a file with a byte order mark.
-        let line = line.strip_prefix(b"\xef\xbb\xbf").unwrap_or(line);
+        let line = os::without_byte_order_mark(line);
         let envelope: Envelope = serde_json::from_slice(line).map_err(|_| Damaged)?;
         if envelope.data.base_type != "EventData" {
             return Ok(None);
