@@ -63,6 +63,23 @@ There is nothing of atomic to delete.
 }
 
 #[test]
+fn purge_deletes_damaged_consent_files_that_disable_set_aside() {
+    let sandbox = Sandbox::new();
+    let damaged = r#"{"anonymousId": "11111111-1111-4111-8111-111111111111""#;
+    sandbox.write("telemetry.json", damaged);
+    assert_eq!(sandbox.run(&["disable"]).outputs().0, 0);
+    let aside = sandbox.path("telemetry.json.damaged-1");
+    assert_eq!(fs::read_to_string(&aside).unwrap(), damaged);
+    sandbox.run(&["purge", "--yes"]).says(str![[r#"
+Deleted: the copies of 1 damaged consent file.
+--- exit 0
+
+"#]]);
+    assert!(!aside.exists());
+    assert!(sandbox.path("telemetry.json").exists());
+}
+
+#[test]
 fn a_person_is_asked_before_anything_is_deleted() {
     for (typed, is_deleted) in [
         ("y\n", true),
