@@ -17,7 +17,7 @@ use crate::schedule::{self, Scheduler};
 use crate::settings::{Limits, Settings};
 use crate::state::State;
 use crate::waiting::{self, Waiting};
-use crate::world::{Proxies, Way};
+use crate::world::{Proxies, RealWorld, Way};
 use anyhow::{Context, Result};
 use chrono::{DateTime, Utc};
 use std::collections::BTreeMap;
@@ -88,6 +88,11 @@ impl Health {
     ) -> Health {
         let app = application.app();
         let settings = Settings::resolve(&Upload::default(), app, paths, env);
+        // A CA file that cannot be used keeps everything from being sent.
+        let settings = settings.and_then(|settings| {
+            let ca_file = settings.ca_file.as_deref();
+            RealWorld::new(&settings.limits, ca_file, env).map(|_| settings)
+        });
         let (endpoint, way, connection_warning) = match settings {
             Ok(settings) => {
                 let Connection {

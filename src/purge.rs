@@ -97,6 +97,7 @@ pub fn look(paths: &Paths) -> Result<Contents> {
     found.sessions = found.noting(sessions(paths)).len() as u64;
     found.old_ids = u64::from(fs::symlink_metadata(old_id(paths)).is_ok());
     found.damaged = damaged(paths).count() as u64;
+    found.problems.extend(not_read(paths));
     Ok(found)
 }
 
@@ -139,7 +140,16 @@ pub fn delete(paths: &Paths) -> Result<Option<Contents>> {
         deleted.events += events;
         deleted.bytes += bytes;
     }
+    deleted.problems.extend(not_read(paths));
     Ok(Some(deleted))
+}
+
+/// Files that hold events, and that no upload reads: whether they are still wanted is the user's to say.
+fn not_read(paths: &Paths) -> impl Iterator<Item = String> {
+    let renamed = buffer::renamed(paths).unwrap_or_default();
+    let unusable = buffer::unusable(paths).unwrap_or_default();
+    let left = |name| format!("{name} is no buffer by its name, and stays; delete it by hand");
+    renamed.into_iter().map(left).chain(unusable)
 }
 
 /// Empties a buffer of what stands in it now; returns the events that had waited, and its bytes.

@@ -69,12 +69,19 @@ pub(crate) struct Config {
     sent_log: Option<bool>,
     #[serde(deserialize_with = "given")]
     ca_file: Option<PathBuf>,
+    #[serde(deserialize_with = "object")]
     limits: Limit,
 }
 
 /// A key that is there has a value: `"allow": null` must not mean "everything".
 fn given<'de, T: Deserialize<'de>, D: Deserializer<'de>>(value: D) -> Result<Option<T>, D::Error> {
     T::deserialize(value).map(Some)
+}
+
+/// serde would take an array for a struct, and its numbers in turn.
+fn object<'de, D: Deserializer<'de>>(value: D) -> Result<Limit, D::Error> {
+    let fields: serde_json::Map<String, serde_json::Value> = Deserialize::deserialize(value)?;
+    serde_json::from_value(fields.into()).map_err(serde::de::Error::custom)
 }
 
 impl Settings {

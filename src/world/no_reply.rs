@@ -217,6 +217,12 @@ impl fmt::Display for NoReply {
                     port,
                     ..
                 } = name;
+                // Without a password SOCKS4 has no credentials that could be given.
+                let scheme = if scheme.starts_with("socks4") {
+                    "socks5h"
+                } else {
+                    scheme
+                };
                 write!(
                     f,
                     "the proxy {name} {does}{status}; write {variable} as {scheme}://USER:PASSWORD@{host}:{port}"

@@ -494,3 +494,21 @@ fn a_hole_of_zero_bytes_costs_no_event() {
     sandbox.flush().outputs();
     assert_eq!(sandbox.delivered().len(), 1 + kept);
 }
+
+#[test]
+fn status_names_a_ca_file_that_cannot_be_used() {
+    let sandbox = Sandbox::new().line(&event("a"));
+    sandbox.write("config.json", r#"{"caFile":"nope.pem"}"#);
+    let (code, stdout, _) = sandbox.run(&["status"]).outputs();
+    assert!(stdout.contains("cannot read the CA file"), "{stdout}");
+    assert_eq!(code, 78);
+}
+
+#[test]
+fn limits_that_are_no_object_are_an_error() {
+    let sandbox = Sandbox::new().line(&event("a"));
+    sandbox.write("config.json", r#"{"limits":[1,2000,3000]}"#);
+    let (code, _, stderr) = sandbox.run(&["--flush"]).outputs();
+    assert!(stderr.contains("cannot understand"), "{stderr}");
+    assert_eq!(code, 78);
+}

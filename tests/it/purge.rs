@@ -184,3 +184,13 @@ telemetry-upload: cannot open [HOME]/.local/share/atomic/telemetry-events.jsonl:
     assert_eq!(fs::read_to_string(&elsewhere).unwrap(), "theirs\n");
     assert!(fs::symlink_metadata(sandbox.path("upload/sent.jsonl")).is_err());
 }
+
+#[test]
+fn a_renamed_buffer_is_named_and_stays() {
+    let sandbox = Sandbox::new();
+    sandbox.write("telemetry-events.jsonl.1", event("a") + "\n");
+    let (code, stdout, stderr) = sandbox.run(&["purge", "--yes"]).outputs();
+    let left = "telemetry-events.jsonl.1 is no buffer by its name, and stays; delete it by hand";
+    assert_eq!((code, stderr.contains(left)), (1, true), "{stdout}{stderr}");
+    assert!(sandbox.path("telemetry-events.jsonl.1").exists());
+}
