@@ -74,7 +74,7 @@ fn is_in_token(byte: u8) -> bool {
 
 fn is_long_integer(token: &str) -> bool {
     let digits = token.strip_prefix('-').unwrap_or(token);
-    let is_integer = digits.bytes().all(|byte| byte.is_ascii_digit());
+    let is_integer = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
     is_integer && token.parse::<i64>().is_err() && token.parse::<u64>().is_err()
 }
 
@@ -186,6 +186,7 @@ mod tests {
             r#"{"a":"NaN"#,
             r#"{"a":"NaN\"#,
             r#"{"a":undefined}"#,
+            r#"{"a":-}"#,
             "not JSON",
             "",
         ] {
