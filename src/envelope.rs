@@ -228,7 +228,7 @@ impl<'a> EventData<'a> {
                 let is_finite = number.as_f64().is_some_and(f64::is_finite);
                 is_finite && insert(&mut self.measurements, key, number)
             }
-            _ => insert(&mut self.properties, key, cut_text(text_of(value))),
+            _ => insert(&mut self.properties, key, cut_text(key, text_of(value))),
         }
     }
 }
@@ -536,6 +536,39 @@ mod tests {
             Value::Null,
         );
         check(r#"{"name":"x","timestamp":{"a":1}}"#, &default, Value::Null);
+    }
+
+    #[test]
+    fn a_long_timestamp_text_is_judged_whole_and_then_cut_to_64_bytes() {
+        let sent = |name: &str, text: &str| {
+            let line = json!({"name": "x", name: text}).to_string();
+            let event = crate::event::read(line.as_bytes()).unwrap();
+            let (item, fields_refused) = wrapped(&event);
+            let properties = &item["data"]["baseData"]["properties"];
+            let sent = properties["timestamp_text"].as_str().map(str::to_owned);
+            assert_eq!(
+                sent.is_none(),
+                fields_refused == [name] || fields_refused == ["timestamp_text"]
+            );
+            sent
+        };
+        let filled = |length: usize, end: &str| format!("{}{end}", "x".repeat(length));
+        for name in ["timestamp", "timestamp_text"] {
+            for personal in [
+                "somebody wrote a sentence here ".repeat(10),
+                filled(60, " anna@example.org"),
+                filled(30, " https://example.org/aaaaaaaaaaaaa?key=value"),
+                filled(44, " https://anna:pass@example.org/"),
+                filled(34, " aB3xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"),
+            ] {
+                assert_eq!(sent(name, &personal), None, "{name}: {personal}");
+            }
+            assert_eq!(sent(name, &filled(100, "")), Some(filled(64, "")));
+            assert_eq!(sent(name, &"é".repeat(33)), Some("é".repeat(32)));
+            let odd = format!("a{}", "é".repeat(33));
+            assert_eq!(sent(name, &odd), Some(odd[..63].to_owned()));
+        }
+        assert_eq!(sent("timestampText", "soon"), None);
     }
 
     #[test]

@@ -22,6 +22,7 @@ mod marks;
 mod patterns;
 mod secrets;
 
+use crate::event::TIMESTAMP_TEXT;
 use crate::field::Field;
 use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
@@ -55,7 +56,8 @@ pub enum Ruling {
 }
 
 /// The fields known by name, in camelCase and in `snake_case`. They are Atomic's, and their
-/// values are ids its hosts make up, versions, and names of commands.
+/// values are ids its hosts make up, versions, and names of commands. The last one is this program's:
+/// the first 64 bytes of a timestamp that is no time, or of what a producer writes under this name.
 pub const KNOWN: [(&str, &str); 13] = [
     ("eventId", "event_id"),
     ("anonymousId", "anonymous_id"),
@@ -69,8 +71,7 @@ pub const KNOWN: [(&str, &str); 13] = [
     ("platform", "platform"),
     ("source", "source"),
     ("success", "success"),
-    // What this program makes of a timestamp that is no time.
-    ("timestampText", "timestamp_text"),
+    (TIMESTAMP_TEXT, TIMESTAMP_TEXT),
 ];
 
 /// The first of the known fields frame an event: without its ids it cannot be counted at all, or only

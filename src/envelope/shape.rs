@@ -1,11 +1,15 @@
 //! What the value of a field becomes on the wire: a measurement, or the text of a property within its limit.
 
+use crate::event::TIMESTAMP_TEXT;
 use crate::field::Field;
 use serde_json::Number;
 use std::borrow::Cow;
 
 /// UTF-16 units of a property's value.
 pub(super) const VALUE_UNITS_MAX: usize = 8192;
+
+/// Bytes of a timestamp that is no time.
+const TIMESTAMP_TEXT_BYTES_MAX: usize = 64;
 
 /// Keys of properties that are texts for every query: ids, versions and names. A producer may write them as numbers.
 const TEXTS: [&str; 10] = [
@@ -18,7 +22,7 @@ const TEXTS: [&str; 10] = [
     "command",
     "platform",
     "source",
-    "timestamp_text",
+    TIMESTAMP_TEXT,
 ];
 
 /// The largest integer up to which a measurement, a float of 64 bits, has all of them.
@@ -56,11 +60,18 @@ fn is_plain_in_list(item: &Field) -> bool {
 }
 
 /// A property's value within its limit.
-pub(super) fn cut_text(text: Cow<str>) -> Cow<str> {
+pub(super) fn cut_text<'a>(key: &str, text: Cow<'a, str>) -> Cow<'a, str> {
+    let length = match key {
+        TIMESTAMP_TEXT => {
+            let mut ends = (0..=TIMESTAMP_TEXT_BYTES_MAX.min(text.len())).rev();
+            ends.find(|end| text.is_char_boundary(*end)).unwrap_or(0)
+        }
+        _ => cut(&text, VALUE_UNITS_MAX).len(),
+    };
     match text {
-        Cow::Borrowed(text) => Cow::Borrowed(cut(text, VALUE_UNITS_MAX)),
+        Cow::Borrowed(text) => Cow::Borrowed(&text[..length]),
         Cow::Owned(mut text) => {
-            text.truncate(cut(&text, VALUE_UNITS_MAX).len());
+            text.truncate(length);
             Cow::Owned(text)
         }
     }
