@@ -2,9 +2,10 @@
 //! seconds; anything longer is written down, and it leaves.
 
 use crate::settings::Limits;
+use crate::timestamp;
 use crate::verdict::Trouble;
 use crate::world::NoReply;
-use chrono::{DateTime, Days, NaiveDateTime, NaiveTime, TimeDelta, Utc};
+use chrono::{DateTime, Days, NaiveTime, TimeDelta, Utc};
 use std::time::Duration;
 
 /// The longest Retry-After that is slept instead of written down.
@@ -107,22 +108,9 @@ fn seconds(text: &str) -> Option<TimeDelta> {
     TimeDelta::from_std(Duration::from_secs_f64(capped)).ok()
 }
 
-/// Reads an HTTP date in its three forms (RFC 9110, 5.6.7: RFC 1123, RFC 850, and C's asctime), and the two
-/// that servers write instead: RFC 2822 with an offset, and RFC 3339.
+/// Reads a date of HTTP (RFC 9110, 5.6.7), and the other forms of a date with a time that servers write instead.
 pub fn http_date(text: &str) -> Option<DateTime<Utc>> {
-    const FORMS: [&str; 3] = [
-        "%a, %d %b %Y %H:%M:%S GMT",
-        "%A, %d-%b-%y %H:%M:%S GMT",
-        "%a %b %e %H:%M:%S %Y",
-    ];
-    let text = text.trim();
-    let mut forms = FORMS.iter();
-    let date = forms.find_map(|form| NaiveDateTime::parse_from_str(text, form).ok());
-    let with_offset = || {
-        let date = DateTime::parse_from_rfc2822(text).or_else(|_| text.parse());
-        date.ok().map(|date| date.to_utc())
-    };
-    date.map(|date| date.and_utc()).or_else(with_offset)
+    timestamp::read_written(text.trim())
 }
 
 #[cfg(test)]
@@ -201,6 +189,9 @@ mod tests {
         check("Fri, 20 Nov 2026 13:00:10 +0100", Some(10));
         check("2026-11-20T12:00:10Z", Some(10));
         check("2026-11-20T13:00:20+01:00", Some(20));
+        check("2026-11-20T12:00:10", Some(10));
+        check("2026-11-21", None);
+        check("20261121", Some(86_400)); // seconds
         check("120, 60", Some(120));
         check("60,120", Some(120));
         check("soon, 60", Some(60));

@@ -9,8 +9,8 @@ const YEAR_MIN: i32 = 2020;
 /// RFC 3339 has four digits for the year.
 const YEAR_MAX: i32 = 9999;
 
-/// What numbers since 1970 count, by magnitude: those below the first are seconds (until the year 5138). In the next
-/// unit the same number is in 1973, so no number has two times that can be true.
+/// What numbers since 1970 count, by magnitude: a number below the first limit counts seconds. 1e11 as seconds is the
+/// year 5138, as milliseconds 1973; only one of them is plausible, and so it is at the other limits.
 const EPOCH_UNITS: [(f64, f64); 4] = [
     (1e11, 1e6),           // seconds, and how many microseconds one has
     (1e14, 1e3),           // milliseconds
@@ -61,6 +61,11 @@ fn read_epoch(number: f64) -> Option<DateTime<Utc>> {
 }
 
 fn read_text(text: &str) -> Option<DateTime<Utc>> {
+    read_written(text).or_else(|| read_bare(text))
+}
+
+/// A date with a time of day, in whatever year. A date alone or a number is not taken for one.
+pub fn read_written(text: &str) -> Option<DateTime<Utc>> {
     if let Ok(time) = DateTime::parse_from_rfc3339(text) {
         return Some(time.with_timezone(&Utc));
     }
@@ -68,11 +73,19 @@ fn read_text(text: &str) -> Option<DateTime<Utc>> {
         return None;
     }
     let text = with_decimal_point(without_remarks(text));
+    let mut formats = DATE_TIMES.iter();
+    formats.find_map(|format| read_date_time(&text, format))
+}
+
+/// A date alone, or a number.
+fn read_bare(text: &str) -> Option<DateTime<Utc>> {
+    if text.len() > TEXT_BYTES_MAX {
+        return None;
+    }
+    let text = with_decimal_point(without_remarks(text));
     let digits = text.bytes().take_while(u8::is_ascii_digit).count();
     if digits < text.len() && !text[digits..].starts_with('.') {
-        let mut formats = DATE_TIMES.iter();
-        let found = formats.find_map(|format| read_date_time(&text, format));
-        return found.or_else(|| read_date(&text, "%Y-%m-%d"));
+        return read_date(&text, "%Y-%m-%d");
     }
     match digits {
         8 => read_date(&text, "%Y%m%d"),
