@@ -6,8 +6,9 @@ use std::ops::Range;
 /// Pieces of one line at most: an event every 160 bytes in a line of 32 KiB.
 const PIECES_MAX: usize = 200;
 
-/// Suffixes that [`split_torn`] tries: bounded work, 64 times 32 KiB, on a line made of `{"` alone.
-const SUFFIXES_MAX: usize = 64;
+/// Beginnings of an object that are tried behind a fragment. Each that fails costs one reading of the line up to its
+/// end at most; events that are found are read once.
+const TRIED_MAX: usize = 64;
 
 /// A part of a line.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,40 +32,64 @@ pub fn pieces(line: &[u8]) -> Vec<Piece> {
         at += length;
         at += separators(&line[at..]);
     }
-    let rest = &line[at..];
-    let fragment_end = match split_torn(rest) {
-        Some(middle) => at + middle,
-        None if pieces.is_empty() || !is_blank(rest) => line.len(),
-        None => return pieces,
+    let events = trailing_events(line, at);
+    let fragment_end = events.first().map_or(line.len(), |event| event.start);
+    let end = events.last().map_or(line.len(), |event| event.end);
+    let fragment = |range| Piece {
+        range,
+        is_whole: false,
     };
-    if fragment_end == line.len() {
-        pieces.push(Piece {
-            range: at..fragment_end,
-            is_whole: false,
-        });
-        return pieces;
+    if pieces.is_empty() || !is_blank(&line[at..fragment_end]) {
+        pieces.push(fragment(at..fragment_end));
     }
-    // In front of the event that was found there may be others.
-    let before = self::pieces(&line[at..fragment_end]).into_iter();
-    pieces.extend(before.map(|piece| Piece {
-        range: at + piece.range.start..at + piece.range.end,
-        ..piece
-    }));
-    pieces.push(Piece {
-        range: fragment_end..line.len(),
+    pieces.extend(events.into_iter().map(|range| Piece {
+        range,
         is_whole: true,
-    });
+    }));
+    if !is_blank(&line[end..]) {
+        pieces.push(fragment(end..line.len()));
+    }
     pieces
 }
 
 /// Where a complete event begins inside a line that does not parse because a torn fragment was glued
-/// in front of it. A name alone is not enough: the tail of a nested object may look like that.
+/// in front of it.
 pub fn split_torn(line: &[u8]) -> Option<usize> {
-    let starts = line.windows(2).enumerate().skip(1);
-    let starts = starts.filter(|(_, pair)| *pair == b"{\"").map(|(at, _)| at);
-    starts.take(SUFFIXES_MAX).find(|at| {
-        read(&line[*at..]).is_ok_and(|event| event.time.is_some() || has_id(&event.fields))
-    })
+    trailing_events(line, 1).pop().map(|event| event.start)
+}
+
+/// The events that the line ends with, one behind the other, in which nothing before `from` is looked at. Each has
+/// an id or a time: a name alone is not enough, the tail of a nested object may look like that.
+fn trailing_events(line: &[u8], mut from: usize) -> Vec<Range<usize>> {
+    for _ in 0..TRIED_MAX {
+        let mut begins = (from..line.len()).filter(|at| line[*at..].starts_with(b"{\""));
+        let Some(mut at) = begins.next() else { break };
+        from = at + 1;
+        let mut events = Vec::new();
+        while let Some(length) = event(&line[at..]) {
+            // What follows may show that this one is a part of something else, and those before it with it.
+            from = at + 1;
+            events.push(at..at + length);
+            at += length;
+            if is_blank(&line[at..]) || events.len() == PIECES_MAX {
+                return events;
+            }
+            at += blanks(&line[at..]);
+        }
+    }
+    Vec::new()
+}
+
+/// Bytes of the event that begins here, if it does, is complete and can be told from a part of one.
+fn event(bytes: &[u8]) -> Option<usize> {
+    let end = object_end(bytes)?;
+    let event = read(&bytes[..end]).ok()?;
+    (event.time.is_some() || has_id(&event.fields)).then_some(end)
+}
+
+fn blanks(bytes: &[u8]) -> usize {
+    let is_blank = |byte: &&u8| byte.is_ascii_whitespace() || **byte == 0;
+    bytes.iter().take_while(is_blank).count()
 }
 
 /// Bytes between two objects.
@@ -174,11 +199,25 @@ mod tests {
     }
 
     #[test]
+    fn many_events_behind_a_fragment_are_found() {
+        let mut glued = vec![r#"~{"name":"tor"#];
+        glued.resize(1 + PIECES_MAX, WITH_ID);
+        check(&glued);
+        // A second fragment takes those in front of it along.
+        let lost = format!(r#"~{{"name":"tor{WITH_ID}{WITH_ID}{{"tor"#);
+        check(&[&lost, WITH_ID, " ", WITH_ID]);
+    }
+
+    #[test]
     fn pieces_are_bounded() {
         let line = "{}".repeat(PIECES_MAX + 5);
         let found = pieces(line.as_bytes());
         assert_eq!(found.len(), PIECES_MAX + 1);
         assert!(!found[PIECES_MAX].is_whole);
+        let line = format!("~{}", WITH_ID.repeat(PIECES_MAX + 5));
+        let found = pieces(line.as_bytes());
+        assert_eq!(found.len(), 1 + PIECES_MAX + 1);
+        assert!(!found[PIECES_MAX + 1].is_whole);
     }
 
     fn check_split(torn: &str, event: &str, is_found: bool) {
