@@ -24,8 +24,8 @@ const REJECTION_BYTES: u64 = 200;
 pub struct Judged {
     /// Where it begins in the buffer.
     pub at: Mark,
-    /// Its bytes without the newline, as the producer wrote them; of a line that is dropped as many as
-    /// are shown.
+    /// Its bytes without the newline, in UTF-8 if the producer wrote UTF-16; of a line that is dropped as
+    /// many as are shown.
     pub bytes: Vec<u8>,
     /// What is to become of it.
     pub content: Content,

@@ -179,8 +179,9 @@ impl Buffer {
         Ok(())
     }
 
-    /// Appends lines to be kept again, in their original bytes, so that the cursor may pass the
-    /// places where they stand now: one write, durable when this returns.
+    /// Appends lines to be kept again, so that the cursor may pass the places where they stand now: one
+    /// write, durable when this returns. Lines that were in UTF-16 are appended in UTF-8, and objects
+    /// that were glued together as lines of their own.
     ///
     /// The write begins with a newline, because a producer may have left a torn line at the end. If
     /// the lock stays taken (a hung hook) it is done without: one append write is safe.

@@ -196,13 +196,7 @@ impl Intake {
         let judge = |piece: &Piece| {
             let (before, rest) = line.bytes.split_at(piece.range.start);
             let bytes = &rest[..piece.range.len()];
-            // A mark inside a line of UTF-16 would need its original bytes. The line's own mark at worst repeats
-            // the pieces before this one.
-            let at = if line.is_utf16 || before.is_empty() {
-                line.at.clone()
-            } else {
-                line.at.after(before)
-            };
+            let at = line.place_of(before.len());
             let is_last = piece.range.end == line.bytes.len();
             let is_torn = !piece.is_whole && (line.shape == Shape::Tail || !is_last);
             let outcome = match wrap(bytes, rules) {

@@ -29,10 +29,25 @@ pub struct Line {
     pub at: Mark,
     /// Its bytes without the newline; of an overlong line the first [`HEAD_BYTES`]. UTF-16 is decoded.
     pub bytes: Vec<u8>,
-    /// Whether it is in UTF-16 in the file: offsets in `bytes` are not the file's.
-    pub is_utf16: bool,
+    /// In UTF-16, what `bytes` was decoded from: offsets in `bytes` are not the file's.
+    pub encoded: Option<(Order, Vec<u8>)>,
     /// Whether it is one that can be sent.
     pub shape: Shape,
+}
+
+impl Line {
+    /// Where in the file a piece is that begins at this index into `bytes`, or a place in front of it.
+    pub fn place_of(&self, begin: usize) -> Mark {
+        match &self.encoded {
+            None => self.at.after(&self.bytes[..begin]),
+            Some((Order::Little, encoded)) if begin > 0 => {
+                let before = String::from_utf8_lossy(&self.bytes[..begin]);
+                self.at.after(&encoded[..utf16::bytes_of(encoded, &before)])
+            }
+            // With the high byte first a line can be read from its mark on only.
+            Some(_) => self.at.clone(),
+        }
+    }
 }
 
 /// What a line is, before anyone parsed it.
@@ -183,22 +198,23 @@ impl Lines {
     /// The line of so many bytes from `next` on, unless it is blank.
     fn line(&self, length: usize, order: Option<Order>) -> Option<Line> {
         let bytes = &self.window[self.next..self.next + length];
-        let decoded = |bytes: &[u8]| match order {
-            None => bytes.to_vec(),
-            Some(order) => utf16::decode(bytes, order).into_bytes(),
-        };
         let (bytes, shape) = if bytes.len() > self.line_bytes_max {
             let head = &bytes[..HEAD_BYTES.min(bytes.len())];
-            (decoded(head), Shape::TooLong)
+            (head, Shape::TooLong)
         } else if is_blank(bytes) {
             return None;
         } else {
-            (decoded(bytes), Shape::Whole)
+            (bytes, Shape::Whole)
         };
+        let encoded = order.map(|order| (order, bytes.to_vec()));
+        let bytes = order.map_or_else(
+            || bytes.to_vec(),
+            |order| utf16::decode(bytes, order).into_bytes(),
+        );
         Some(Line {
             at: self.mark(),
             bytes,
-            is_utf16: order.is_some(),
+            encoded,
             shape,
         })
     }
@@ -444,6 +460,32 @@ mod tests {
     }
 
     #[test]
+    fn a_piece_of_a_line_in_utf_16_is_read_again_from_its_place() {
+        let pieces = [EMOJI, r#"{"b":"漢"}"#, r#"{"c":3}"#];
+        let line = utf16(&format!("{}\r\n", pieces.concat()));
+        for before in [&b"{\"n\":1}\n"[..], b"\xFF\xFE"] {
+            let content = [before, &line].concat();
+            let (found, _) = read_all(&content);
+            let line = found.last().unwrap();
+            let mut begin = 0;
+            for (index, piece) in pieces.iter().enumerate() {
+                let mark = line.place_of(begin);
+                begin += piece.len();
+                let offset = usize::try_from(mark.offset).unwrap();
+                assert_eq!(
+                    place(&mark),
+                    place(&Mark::default().after(&content[..offset]))
+                );
+                assert!(vouches_for_itself(&content, &mark));
+                let rest = utf16(&format!("{}\r\n", pieces[index..].concat()));
+                assert!(
+                    content[offset..].ends_with(&rest) && (index == 0 || content[offset..] == rest)
+                );
+            }
+        }
+    }
+
+    #[test]
     fn utf_16_with_the_high_byte_first_is_decoded() {
         let ended = utf16_big(&format!("{EMOJI}\r\n"));
         let plain = utf16_big("{\"é\":1}\r\n");
@@ -491,7 +533,7 @@ mod tests {
     proptest! {
         #[test]
         fn lines_in_two_encodings_are_told_apart_wherever_a_read_ends(
-            lines in prop::collection::vec((any::<bool>(), "[^\0\n]{0,60}|[上第\u{a0a}😀]{0,9}", 0usize..300, 0usize..3), 0..120)
+            lines in prop::collection::vec((any::<bool>(), "[^\0\n]{0,60}|[上第漢索笊\u{a0a}😀]{0,9}", 0usize..300, 0usize..3), 0..120)
         ) {
             let (mut content, mut expected) = (Vec::new(), Vec::new());
             for (is_wide, text, padding, end) in lines {

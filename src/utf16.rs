@@ -1,6 +1,7 @@
 //! UTF-16, which PowerShell's `>>` appends to a buffer, and may pipe into `record`. Such lines stand between lines in
 //! UTF-8, and only the first in a file begins with a byte order mark: the others show by the zero byte in each
-//! character of ASCII.
+//! character of ASCII. Without a mark the low byte is taken for the first: of a line with the high byte first the zero
+//! in front is taken for a hole, and of its characters beyond ASCII others are made.
 
 /// Which byte of a unit comes first. Without a mark it is the low one, as on Windows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,7 +63,7 @@ pub fn end(line: &[u8], from: usize, order: Order, is_all: bool) -> Result<End, 
     let mut at = from;
     while let Some([first, second]) = line.get(at..at + 2) {
         let behind = &line[at + 1..];
-        if behind.len() <= LOOKED_AT && !is_all {
+        if behind.len() <= KEY_BYTES_MAX && !is_all {
             return Err(at);
         }
         match (order.unit([*first, *second]), first, second) {
@@ -78,10 +79,7 @@ pub fn end(line: &[u8], from: usize, order: Order, is_all: bool) -> Result<End, 
 
 /// The text of a line in UTF-16. A line in UTF-8 that is glued to it stays what it is.
 pub fn decode(line: &[u8], order: Order) -> String {
-    let marked = MARKS.iter().any(|(mark, _)| line.starts_with(mark));
-    let line = &line[if marked { 2 } else { 0 }..];
-    let mut starts = line.windows(3).map(begins_narrow_object);
-    let (wide, narrow) = line.split_at(starts.position(|begins| begins).unwrap_or(line.len()));
+    let (_, wide, narrow) = parts(line);
     // The zero of the last character may be missing.
     let pair = |pair: &[u8]| order.unit([pair[0], pair.get(1).copied().unwrap_or(0)]);
     let chars = char::decode_utf16(wide.chunks(2).map(pair));
@@ -91,14 +89,88 @@ pub fn decode(line: &[u8], order: Order) -> String {
     text + &String::from_utf8_lossy(narrow)
 }
 
+/// How many bytes of a line in UTF-16 a beginning of its text takes. Of a text that ends in the glued line in UTF-8
+/// only the bytes in front of that line are counted.
+pub fn bytes_of(line: &[u8], text: &str) -> usize {
+    let (mark, wide, _) = parts(line);
+    mark + wide.len().min(2 * text.encode_utf16().count())
+}
+
+/// The bytes of the mark, what is in UTF-16, and the line in UTF-8 that is glued to it.
+fn parts(line: &[u8]) -> (usize, &[u8], &[u8]) {
+    let is_marked = MARKS.iter().any(|(mark, _)| line.starts_with(mark));
+    let mark = if is_marked { 2 } else { 0 };
+    let line = &line[mark..];
+    // A line in UTF-8 has no zero byte, and an object in UTF-16 ends with one.
+    let from = line
+        .iter()
+        .rposition(|byte| *byte == 0)
+        .map_or(0, |zero| zero + 1);
+    let mut begins = (from..line.len()).filter(|begin| begins_narrow_object(&line[*begin..]));
+    let (wide, narrow) = line.split_at(begins.next().unwrap_or(line.len()));
+    (mark, wide, narrow)
+}
+
 fn is_ascii(unit: u16) -> bool {
     matches!(unit, 0x20..=0x7E | 0x09 | 0x0A | 0x0D)
 }
 
-/// In UTF-16 these bytes would be two rare characters.
+/// Bytes of the first key of an object in UTF-8, with what is around it.
+const KEY_BYTES_MAX: usize = 200;
+
+/// Whether an object in UTF-8 begins here, up to the colon behind its first key. The beginning `{"o` alone may be the
+/// halves of Chinese or Japanese characters.
 fn begins_narrow_object(bytes: &[u8]) -> bool {
-    matches!(
-        bytes,
-        [b'{', b'"', b' '..=b'~', ..] | [b'{', b' ', b'"', ..]
-    )
+    let bytes = &bytes[..bytes.len().min(KEY_BYTES_MAX)];
+    let key = bytes.strip_prefix(b"{").map(<[u8]>::trim_ascii_start);
+    let key = key.and_then(|key| key.strip_prefix(b"\""));
+    let end = key.and_then(|key| key.iter().position(|byte| matches!(byte, b'"' | b'\n' | 0)));
+    let behind = key
+        .zip(end)
+        .and_then(|(key, end)| key[end..].strip_prefix(b"\""));
+    behind.is_some_and(|behind| behind.trim_ascii_start().starts_with(b":"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn wide(text: &str) -> Vec<u8> {
+        text.encode_utf16().flat_map(u16::to_le_bytes).collect()
+    }
+
+    #[test]
+    fn chinese_and_japanese_are_no_line_in_utf_8() {
+        for text in [
+            "第漢",
+            "等索",
+            "管產",
+            "笊漢",
+            "笊漢索",
+            "x笊漢",
+            "笊索\u{a0a}",
+        ] {
+            let line = format!("{{\"a\":\"{text}\"}}");
+            let bytes = wide(&line);
+            assert_eq!(decode(&bytes, Order::Little), line);
+            assert_eq!(
+                end(&bytes, 0, Order::Little, true),
+                Err(bytes.len()),
+                "{text}"
+            );
+        }
+    }
+
+    #[test]
+    fn the_bytes_of_a_beginning_are_those_in_the_file() {
+        let text = "{\"a\":\"é漢😀\"}{\"b\":1}";
+        let glued = [&b"\xFF\xFE"[..], &wide(text), b"{\"c\":2}"].concat();
+        let whole = decode(&glued, Order::Little);
+        for (begin, _) in text.char_indices() {
+            let before = &whole[..begin];
+            assert_eq!(bytes_of(&glued, before), 2 + wide(before).len());
+        }
+        assert_eq!(bytes_of(&glued, text), 2 + wide(text).len());
+        assert_eq!(bytes_of(&glued, &whole), 2 + wide(text).len());
+    }
 }

@@ -207,6 +207,29 @@ fn glued_objects_in_utf_16_are_all_sent() {
 }
 
 #[test]
+fn of_glued_objects_in_utf_16_only_the_kept_ones_are_sent_again() {
+    let kept = |index| format!(r#"{{"index": {index}, "statusCode": 500, "message": "x"}}"#);
+    for (kept, sent) in [
+        (kept(1), "sent 1 event"),
+        (format!("{}, {}", kept(1), kept(2)), "sent 2 events"),
+    ] {
+        let sandbox = Sandbox::scripted(&format!("{{\"items\": [{kept}]}}\n"));
+        let glued: String = ["a", "b", "c"].map(event).concat();
+        sandbox.append(utf16(&(glued.replace("init", "/第漢😀") + "\r\n")));
+        assert_eq!(sandbox.run(&["--flush", "--attempts", "1"]).outputs().0, 75);
+        sandbox.flush().stdout(sent).left("").code(0);
+        let mut ids = sandbox.delivered();
+        ids.sort();
+        assert_eq!(ids, ["a", "b", "c"]);
+        assert!(
+            properties(&sandbox)
+                .iter()
+                .all(|it| it["command"] == "/第漢😀")
+        );
+    }
+}
+
+#[test]
 fn a_report_counts_glued_objects() {
     let sandbox = Sandbox::new();
     sandbox.append(event("a") + &event("b") + "\n" + &event("c") + "\n");
