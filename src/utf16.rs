@@ -1,7 +1,7 @@
 //! UTF-16, which PowerShell's `>>` appends to a buffer, and may pipe into `record`. Such lines stand between lines in
 //! UTF-8, and only the first in a file begins with a byte order mark: the others show by the zero byte in each
-//! character of ASCII. Without a mark the low byte is taken for the first: of a line with the high byte first the zero
-//! in front is taken for a hole, and of its characters beyond ASCII others are made.
+//! character of ASCII. Without a mark the low byte is taken to be the first one: a line with the high byte first and no
+//! mark is read as well, but its characters beyond ASCII are garbled.
 
 /// Which byte of a unit comes first. Without a mark it is the low one, as on Windows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

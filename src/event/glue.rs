@@ -58,8 +58,8 @@ pub fn split_torn(line: &[u8]) -> Option<usize> {
     trailing_events(line, 1).pop().map(|event| event.start)
 }
 
-/// The events that the line ends with, one behind the other, in which nothing before `from` is looked at. Each has
-/// an id or a time: a name alone is not enough, the tail of a nested object may look like that.
+/// The events with which the line ends, one behind the other, looked for from `from` on; of more than 200 the first
+/// 200. Each has an id or a time: a name alone is not enough, the tail of a nested object may look like that.
 fn trailing_events(line: &[u8], mut from: usize) -> Vec<Range<usize>> {
     for _ in 0..TRIED_MAX {
         let mut begins = (from..line.len()).filter(|at| line[*at..].starts_with(b"{\""));
