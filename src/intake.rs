@@ -166,7 +166,7 @@ impl Intake {
     pub fn count_rest(&mut self) -> u64 {
         let mut count = self.carried.len() as u64;
         while let Ok(Next::Line(line)) = self.buffer.next(&mut self.lines) {
-            count += u64::from(line.shape != Shape::Tail);
+            count += u64::from(!line.shape.is_tail());
         }
         count
     }
@@ -176,7 +176,7 @@ impl Intake {
             let changed: Option<DateTime<Utc>> = self.buffer.modified.map(Into::into);
             changed.is_none_or(|changed| rules.local - changed < TAIL_FRESH)
         };
-        line.shape == Shape::Tail
+        line.shape.is_tail()
             && ((rules.tail == Tail::TakenWhenStale && fresh()) || self.buffer.is_being_written())
     }
 
@@ -185,7 +185,7 @@ impl Intake {
         if line.at.offset < self.over_cap {
             return vec![dropped(line.at, &[], DropReason::OverCap)];
         }
-        if line.shape == Shape::TooLong {
+        if line.shape.is_too_long() {
             return vec![dropped(line.at, &line.bytes, DropReason::TooLong)];
         }
         let outcome = wrap(&line.bytes, rules);
@@ -193,10 +193,15 @@ impl Intake {
             return vec![judged(line.at, line.bytes, outcome)];
         }
         let pieces = event::pieces(&line.bytes);
+        let mut begin = line.at.offset;
         let judge = |piece: &Piece| {
-            let (before, rest) = line.bytes.split_at(piece.range.start);
-            let bytes = &rest[..piece.range.len()];
-            let at = line.place_of(before.len());
+            let bytes = &line.bytes[piece.range.clone()];
+            let mut at = line.place_of(piece.range.start);
+            // The piece before it vouches for a place. The line would, too, and be held once for each of them.
+            if at.offset > begin {
+                at = at.vouched_for_by(at.offset - begin);
+                begin = at.offset;
+            }
             let is_last = piece.range.end == line.bytes.len();
             let is_torn = !piece.is_whole && (line.shape == Shape::Tail || !is_last);
             let outcome = match wrap(bytes, rules) {

@@ -59,6 +59,20 @@ pub enum Shape {
     TooLong,
     /// The last one, without a newline: it may still be growing.
     Tail,
+    /// The same, and already over the limit.
+    TooLongTail,
+}
+
+impl Shape {
+    /// Whether it is the last one, without a newline.
+    pub fn is_tail(self) -> bool {
+        matches!(self, Shape::Tail | Shape::TooLongTail)
+    }
+
+    /// Whether it is over the limit.
+    pub fn is_too_long(self) -> bool {
+        matches!(self, Shape::TooLong | Shape::TooLongTail)
+    }
 }
 
 /// What reading on brought.
@@ -225,10 +239,12 @@ impl Lines {
         let line = overlong.or_else(|| self.line(self.window.len() - self.next, order));
         self.advance(self.window.len(), line.is_some() && !is_further_part);
         line.map_or(Next::End, |line| {
-            Next::Line(Line {
-                shape: Shape::Tail,
-                ..line
-            })
+            let shape = if line.shape.is_too_long() {
+                Shape::TooLongTail
+            } else {
+                Shape::Tail
+            };
+            Next::Line(Line { shape, ..line })
         })
     }
 
@@ -380,7 +396,7 @@ mod tests {
         }
         let longest = vec![b'x'; LINE_BYTES_MAX];
         check(&[&longest[..], b"\n"].concat(), &[(&longest, Shape::Whole)]);
-        check(&vec![b'x'; READ_BYTES * 2], &[(&head, Shape::Tail)]);
+        check(&vec![b'x'; READ_BYTES * 2], &[(&head, Shape::TooLongTail)]);
     }
 
     #[test]

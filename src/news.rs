@@ -2,7 +2,7 @@
 
 use crate::buffer;
 use crate::cursor::Mark;
-use crate::lines::{HEAD_BYTES, Lines, Next, Shape};
+use crate::lines::{HEAD_BYTES, Lines, Next};
 use crate::os::{self, Open};
 use crate::paths::Paths;
 use std::fs::File;
@@ -119,7 +119,7 @@ impl Seen<'_> {
         let mut lines = Lines::new(&Mark::at(self.from), self.to, HEAD_BYTES);
         loop {
             match lines.next(file)? {
-                Next::Line(line) if line.shape == Shape::Tail => {
+                Next::Line(line) if line.shape.is_tail() => {
                     return Ok((false, line.at.offset));
                 }
                 Next::Line(line) if self.own.iter().any(|own| own.contains(&line.at.offset)) => {}

@@ -6,7 +6,7 @@ use crate::answer;
 use crate::buffer::{self, Buffer};
 use crate::journal;
 use crate::ledger;
-use crate::lines::{Next, Shape};
+use crate::lines::Next;
 use crate::lock;
 use crate::os::{self, Open, Replacement};
 use crate::paths::Paths;
@@ -160,7 +160,7 @@ fn empty(paths: &Paths, name: &str, limits: &Limits) -> Result<(u64, u64)> {
     let end = loop {
         match buffer.next(&mut lines)? {
             // Its producer is in the middle of it.
-            Next::Line(line) if line.shape == Shape::Tail && buffer.is_being_written() => {
+            Next::Line(line) if line.shape.is_tail() && buffer.is_being_written() => {
                 break line.at;
             }
             Next::Line(_) => events += 1,

@@ -57,6 +57,12 @@ impl Mark {
         Mark::of(self.offset + length, line, &before)
     }
 
+    /// The same place, of whose last line only so many bytes are held.
+    #[must_use]
+    pub fn vouched_for_by(&self, line: u64) -> Mark {
+        Mark::of(self.offset, line, &self.vouching)
+    }
+
     /// How many bytes before it vouch for it, and must stay as they are.
     pub fn reach(&self) -> u64 {
         self.vouching.len() as u64

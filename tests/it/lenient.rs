@@ -333,3 +333,32 @@ fn an_event_is_recorded_from_a_pipe_of_powershell() {
     let expected = r#"{"eventType":"x","eventId":"e","timestamp":"t","platform":"p","command":"/é😀","n":null,"anonymousId":"anna"}"#;
     assert_eq!(sandbox.read(BUFFER), format!("{expected}\n"));
 }
+
+#[test]
+fn a_line_of_nine_hundred_events_is_sent_whole() {
+    let sandbox = Sandbox::new();
+    let event = |n: usize| format!(r#"{{"eventType":"t","eventId":"g{n}"}}"#);
+    let line: String = (0..900).map(event).collect();
+    assert!(line.len() < 32 * 1024);
+    sandbox.append(line + "\n");
+    sandbox
+        .flush()
+        .stdout("sent 900 events in 9 requests")
+        .left("")
+        .code(0);
+    let delivered = sandbox.delivered();
+    let ids: std::collections::BTreeSet<&String> = delivered.iter().collect();
+    assert_eq!((delivered.len(), ids.len()), (900, 900));
+}
+
+#[test]
+fn a_last_line_that_is_too_long_is_not_taken_for_a_torn_one() {
+    let sandbox = Sandbox::new();
+    let event = |n: usize| format!(r#"{{"eventType":"t","eventId":"g{n}"}}"#);
+    sandbox.append((0..2000).map(event).collect::<String>());
+    sandbox
+        .flush()
+        .stdout("sent 0 events, dropped 1 too long")
+        .left("")
+        .code(0);
+}
