@@ -266,7 +266,7 @@ impl<'t, 'a, W: World> Turn<'t, 'a, W> {
             }
         }
         if is_at_work {
-            self.round.summary.kept_because = Some(trouble.to_string());
+            self.round.summary.kept_because = Some(trouble.about_one_event().to_string());
         }
         landed
     }

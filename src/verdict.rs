@@ -119,6 +119,17 @@ impl Trouble {
         }
     }
 
+    /// The same of one event: what it says about access or quota does not hold for the others.
+    #[must_use]
+    pub fn about_one_event(self) -> Trouble {
+        match self {
+            Trouble::Denied(status) | Trouble::Quota(status) | Trouble::WrongEndpoint(status) => {
+                Trouble::Status(status)
+            }
+            other => other,
+        }
+    }
+
     /// Whether the server may have accepted events of the batch all the same: then nothing of it is sent
     /// again without a pause.
     pub fn may_be_accepted(&self) -> bool {

@@ -58,7 +58,7 @@ const SCRIPT: &str = r#"{}
 {}
 {"items": [{"index": 19, "statusCode": 500, "message": "x"}]}
 {}
-{"status": 503, "times": "forever"}"#;
+{"status": 429, "times": "forever"}"#;
 
 /// The last request that is taken is followed by the one that ends the pass.
 const LAST_REQUEST: usize = 12;
