@@ -114,8 +114,8 @@ RULES = [
     Rule(
         "no cursor, no post",
         "src/turn.rs",
-        "if let Err(err) = self.intake.buffer.arm() {",
-        "if let (true, Err(err)) = (false, Ok::<(), anyhow::Error>(())) {",
+        "        self.intake.buffer.arm()?;\n",
+        "",
         STEPS + "disturbances",
     ),
     Rule(
@@ -254,7 +254,7 @@ RULES = [
     Rule(
         "a torn tail is not news",
         "src/news.rs",
-        "Next::Line(line) if line.shape == Shape::Tail => {\n                    return Ok((false, line.at.offset));",
+        "Next::Line(line) if line.shape.is_tail() => {\n                    return Ok((false, line.at.offset));",
         "Next::Line(line) if line.shape == Shape::Tail => {\n                    return Ok((true, line.at.offset));",
         "--test it race::",
     ),
@@ -268,7 +268,7 @@ RULES = [
     Rule(
         "every line that was seen is counted (the law)",
         "src/summary.rs",
-        "                _ if index >= passed => self.kept += 1,",
+        "                _ if index >= passed => kept += 1,",
         "                _ if index >= passed => {}",
         STEPS,
     ),
