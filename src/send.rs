@@ -169,8 +169,7 @@ impl<W: World> Sender<'_, W> {
     ) -> End {
         let first = parts.front().and_then(|part| part.first().copied());
         let last = parts.back().and_then(|part| part.last().copied());
-        let count: usize = parts.iter().map(Vec::len).sum();
-        let failures_max = 2 * (usize::BITS - count.leading_zeros()) + 2;
+        let failures_max = failures_in_a_row_max(parts.iter().map(Vec::len).sum());
         let mut failures = 0;
         let mut refused_alone: Vec<(usize, Refusal)> = Vec::new();
         let is_refused =
@@ -393,6 +392,12 @@ impl<W: World> Sender<'_, W> {
     fn dice(&self) -> f64 {
         f64::from(self.requests.world.now().timestamp_subsec_nanos()) / 1e9
     }
+}
+
+/// Halving a number of events down to one takes as many failures as their number has bits: enough for two such
+/// events beside each other.
+fn failures_in_a_row_max(events: usize) -> u32 {
+    2 * (usize::BITS - events.leading_zeros()) + 2
 }
 
 fn halves(part: &[usize]) -> [Vec<usize>; 2] {

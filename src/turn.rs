@@ -10,7 +10,7 @@ use crate::ledger;
 use crate::requests::{Flight, Requests};
 use crate::round::Round;
 use crate::rules::Rules;
-use crate::send::{End, Sent};
+use crate::send::{End, Rewrap, Sender, Sent};
 use crate::state::State;
 use crate::stop::Stop;
 use crate::world::World;
@@ -308,10 +308,8 @@ impl<'t, 'a, W: World> Turn<'t, 'a, W> {
 
     /// Whether the server accepts this one of the suspected events.
     fn accepts(&mut self, landed: &mut Landed, event: usize) -> bool {
-        let rules = self.rules();
-        let rewrap = |line: &[u8], now| intake::rewrap(line, now, &rules);
-        let sender = &mut self.round.sender;
-        sender.probe(&mut landed.batch, &mut landed.sent, event, &rewrap)
+        let (batch, sent) = (&mut landed.batch, &mut landed.sent);
+        self.by_sender(|sender, rewrap| sender.probe(batch, sent, event, rewrap))
     }
 
     /// The batch behind those that landed, read now if none is under way.
@@ -350,20 +348,23 @@ impl<'t, 'a, W: World> Turn<'t, 'a, W> {
             more,
             flight,
         } = taking;
-        let rules = self.rules();
-        let rewrap = |line: &[u8], now| intake::rewrap(line, now, &rules);
-        let sender = &mut self.round.sender;
-        let sent = sender.deliver(&mut batch, flight, attempts_max, &rewrap);
+        let sent = self
+            .by_sender(|sender, rewrap| sender.deliver(&mut batch, flight, attempts_max, rewrap));
         Landed { batch, more, sent }
     }
 
     fn isolate(&mut self, landed: &mut Landed) {
         let halted = self.stop_under_way();
         self.requests().halted = halted;
+        let (batch, sent) = (&mut landed.batch, &mut landed.sent);
+        self.by_sender(|sender, rewrap| sender.isolate(batch, sent, rewrap));
+    }
+
+    /// Has the sender work on a batch, with the rules by which its lines are wrapped again.
+    fn by_sender<T>(&mut self, work: impl FnOnce(&mut Sender<'a, W>, Rewrap) -> T) -> T {
         let rules = self.rules();
         let rewrap = |line: &[u8], now| intake::rewrap(line, now, &rules);
-        let sender = &mut self.round.sender;
-        sender.isolate(&mut landed.batch, &mut landed.sent, &rewrap);
+        work(&mut self.round.sender, &rewrap)
     }
 
     /// Counts what became of each line of a batch, after everything is durable that must be. Where there is

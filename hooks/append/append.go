@@ -97,7 +97,7 @@ func appendLine(buffer string, line []byte) {
 		_, _ = file.ReadAt(last, info.Size()-1)
 	}
 	if err != nil && err != syscall.EWOULDBLOCK && err != syscall.EINTR {
-		last[0] = 0 // Without locks nobody keeps the end of the file as it is.
+		last[0] = 0 // Without locks another process may be writing there.
 	}
 	if last[0] != '\n' {
 		line = append([]byte{'\n'}, line...) // What a killed process left unfinished must not swallow this event.

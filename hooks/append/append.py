@@ -78,7 +78,7 @@ def append(buffer, line, fcntl):
                 break
             except BlockingIOError:
                 time.sleep(0.005)
-            except OSError:  # The file system has no locks, so nobody keeps the end of the file as it is.
+            except OSError:  # The file system has no locks: another process may be writing.
                 has_locks = False
                 break
         size = os.fstat(fd).st_size

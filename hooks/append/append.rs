@@ -108,7 +108,7 @@ fn append(buffer: &Path, mut line: String) -> io::Result<()> {
     }
     let size = file.metadata()?.len();
     if !has_locks {
-        last = [0]; // Without locks nobody keeps the end of the file as it is.
+        last = [0]; // Without locks another process may be writing there.
     } else if size > 0 {
         file.read_exact_at(&mut last, size - 1)?;
     }

@@ -57,7 +57,7 @@ impl Mark {
         Mark::of(self.offset + length, line, &before)
     }
 
-    /// The same place, of whose last line only so many bytes are held.
+    /// The same place, with only this many bytes of the last line to vouch for it.
     #[must_use]
     pub fn vouched_for_by(&self, line: u64) -> Mark {
         Mark::of(self.offset, line, &self.vouching)

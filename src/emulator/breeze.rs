@@ -92,7 +92,7 @@ pub(super) fn parse(body: &[u8]) -> Result<Vec<Value>, Fault> {
     Ok(items)
 }
 
-/// Where a body stops being JSON, if so many bytes stand before `text`.
+/// Where a body stops being JSON. `text` is its rest, behind the first `bytes_before`.
 fn not_json(err: &serde_json::Error, text: &[u8], bytes_before: usize) -> Fault {
     let lines = text.split_inclusive(|&byte| byte == b'\n');
     let lines_before = lines.take(err.line().saturating_sub(1));

@@ -22,7 +22,7 @@ use Need::{Optional, Required};
 
 #[derive(Clone, Copy)]
 enum Kind {
-    /// A text of at most so many UTF-16 units.
+    /// A text, with the most UTF-16 units it may have.
     Text(usize),
     Int,
     Double,
